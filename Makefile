@@ -1,0 +1,42 @@
+# The two commands of the README: `make demo` (the main job) and `make test`. Each does its own set-up.
+
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+STOKER := .venv/bin/stoker
+OUT ?= out/guide
+
+.PHONY: demo test test-slow lint bench docs setup clean
+.DEFAULT_GOAL := demo
+
+demo: setup  ## size, compile, render and validate the guide's whole set-up
+	@scripts/demo $(OUT)
+
+test: setup lint  ## everything that must pass before landing, under ten minutes
+	.venv/bin/pytest -n 2 -m "not slow"
+
+test-slow: setup  ## the slow suites
+	.venv/bin/pytest -m slow
+
+lint: setup
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+
+bench: setup  ## speed, as ratios against a named reference in the same run
+	.venv/bin/python benchmarks/run.py
+
+docs: setup  ## the documentation site, from source
+	$(UV) sync --frozen --quiet --group docs
+	.venv/bin/python scripts/reference.py
+	.venv/bin/mkdocs build --strict
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml uv.lock scripts/setup
+	@PYTHON=$(PYTHON) UV_VERSION=$(UV_VERSION) scripts/setup
+	@touch $@
+
+clean:
+	rm -rf .venv .tools out site .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,87 @@
+"""The `stoker` command: every verb is one module of this package; this one joins them and turns errors into exit codes."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from stoker.cli.advise import advise
+from stoker.cli.catalog import catalog
+from stoker.cli.check import check
+from stoker.cli.components import components
+from stoker.cli.explain import explain
+from stoker.cli.init import init
+from stoker.cli.render import render
+from stoker.cli.schema import schema
+from stoker.cli.size import size
+from stoker.errors import ExitCode, InputError, Problem, StokerError
+
+__all__ = ["app", "main"]
+
+_EPILOG = (
+    "Exit codes: 0 done or clean, 1 findings or differences, 2 bad input or usage, 3 cluster or service unreachable, "
+    "4 refused as unsafe, 5 inconclusive."
+)
+
+app = typer.Typer(
+    name="stoker",
+    help="Turn a vanilla Kubernetes cluster into a production LLM-inference platform and keep its GPUs fed.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer calls option callbacks with the bare value
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"stoker {version('stoker')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(rich_help_panel="Write a platform file")(init)
+app.command(rich_help_panel="Write a platform file")(explain)
+app.command(rich_help_panel="Write a platform file")(schema)
+app.command(rich_help_panel="Write a platform file")(check)
+app.command(rich_help_panel="Decide")(size)
+app.command(rich_help_panel="Decide")(advise)
+app.command(rich_help_panel="Decide")(catalog)
+app.command(rich_help_panel="Compile")(render)
+app.command(rich_help_panel="Compile")(components)
+
+
+def main() -> None:
+    """Run the command line. Nothing a user types ends in a traceback."""
+    try:
+        app()
+    except StokerError as error:
+        _report(error)
+        sys.exit(int(error.exit_code))
+    except BrokenPipeError:
+        # The reader went away (`stoker … | head`): not an error, but Python would complain again at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(int(ExitCode.DONE))
+
+
+def _report(error: StokerError) -> None:
+    from rich.text import Text
+
+    from stoker.cli.output import err
+
+    console = err()
+    problems = error.problems if isinstance(error, InputError) else [Problem(error.message, fix=error.fix)]
+    for problem in problems:
+        console.print(Text.assemble(("error: ", "bold red"), str(problem)))

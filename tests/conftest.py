@@ -1,0 +1,16 @@
+"""Fixtures shared by every test."""
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of oracles beside the checkout; a test that needs it skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared is absent: nothing to compare with")
+    return SHARED
