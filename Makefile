@@ -25,7 +25,7 @@ lint: setup
 	.venv/bin/lint-imports --no-cache
 
 bench: setup  ## speed, as ratios against a named reference in the same run
-	.venv/bin/python benchmarks/run.py
+	.venv/bin/python benchmarks/run.py $(ARGS)
 
 docs: setup  ## the documentation site, from source
 	$(UV) sync --frozen --quiet --group docs

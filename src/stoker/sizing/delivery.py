@@ -64,7 +64,7 @@ def resolve_delivery(
         native = entry.native if isinstance(entry, OciStorage) else None
         if native is None:
             native = int(platform.cluster.version.split(".")[1]) >= 36  # image volumes are GA in 1.36
-        uri = source.replace("oci://", "oci+native://", 1) if native and mode in _KSERVE else source
+        uri = source.replace("oci://", "oci+native://", 1) if native else source
         return _delivery(DeliveryKind.OCI, source, uri, entry=entry)
     if source.startswith(("hf://", "modelscope://")):
         return _delivery(DeliveryKind.HUB, source, source, entry=entry)

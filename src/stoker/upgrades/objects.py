@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
+from stoker.sizing.names import MODEL_LABEL
 from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform, ResolvedTenant
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
 Object = dict[str, Any]
 
 MANAGED_BY: Final = "stoker"
-MODEL_LABEL: Final = "stoker.dev/model"
 TENANT_LABEL: Final = "stoker.dev/tenant"
 UPGRADE_LABEL: Final = "stoker.dev/upgrade"
 WAVE_ANNOTATION: Final = "stoker.dev/wave"

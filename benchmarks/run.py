@@ -1,0 +1,106 @@
+"""Speed, as ratios against a named reference measured in the same run.
+
+    make bench            every benchmark
+    make bench ARGS=help  only one: compile, growth or help
+
+Figures are medians of whole runs on this machine; a ratio survives a machine's mood, a second does not.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from stoker.platform.load import loads
+from stoker.render.formats import Destination, render_files
+from stoker.sizing.resolve import resolve
+from stoker.upgrades import compile_platform
+
+BIN = Path(sys.executable).parent
+
+
+def platform_text(models: int, tenants: int) -> str:
+    """A platform of ``models`` models over ``tenants`` tenants on a fleet large enough to hold them."""
+    document = {
+        "apiVersion": "stoker.dev/v1",
+        "kind": "Platform",
+        "name": "bench",
+        "pools": [{"name": "a100", "gpu": "A100-SXM-80GB", "nodes": max(1, models * 3)}],
+        "tenants": [
+            {"name": f"team-{index}", "class": "production" if index % 2 == 0 else "batch"}
+            for index in range(tenants)
+        ],
+        "storage": [{"name": "models", "kind": "nfs", "server": "nfs.internal", "path": "/models"}],
+        "models": [
+            {
+                "name": f"model-{index}",
+                "source": "hf://meta-llama/Meta-Llama-3-70B-Instruct",
+                "tenant": f"team-{index % tenants}",
+                "replicas": {"min": 1, "max": 3},
+            }
+            for index in range(models)
+        ],
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 5) -> float:
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def bench_compile() -> None:
+    """200 models x 20 tenants from text to objects and to files; reference: PyYAML's C dumper writing the same objects."""
+    text = platform_text(200, 20)
+    resolved = resolve(loads(text))
+    objects = compile_platform(resolved)
+    whole = median_seconds(lambda: compile_platform(resolve(loads(text))))
+    render = median_seconds(lambda: render_files(resolved, "plain", Destination()), repeats=3)
+    reference = median_seconds(
+        lambda: yaml.dump_all([item.object for item in objects], Dumper=yaml.CSafeDumper, sort_keys=False),
+        repeats=3,
+    )
+    print(f"compile 200 models x 20 tenants: {whole:.2f} s for {len(objects)} objects (bar: 2 s)")
+    print(
+        f"  render to text: {render:.2f} s; reference, PyYAML C dump of the same objects: {reference:.2f} s"
+    )
+    print(f"  compile / reference = {whole / reference:.2f}")
+
+
+def bench_growth() -> None:
+    """Compile time at 1x, 4x and 16x; linear growth keeps the ratio per model near 1."""
+    base = 0.0
+    for factor in (1, 4, 16):
+        text = platform_text(25 * factor, 5)
+        seconds = median_seconds(lambda text=text: compile_platform(resolve(loads(text))), repeats=3)
+        base = base or seconds
+        print(
+            f"growth {factor:>2}x: {seconds:.3f} s, per model {seconds / base / factor:.2f} of the 1x figure"
+        )
+
+
+def bench_help() -> None:
+    """`stoker --help` as a whole process; reference: `python -c pass`."""
+    run = median_seconds(
+        lambda: subprocess.run([BIN / "stoker", "--help"], check=True, capture_output=True), 9
+    )
+    reference = median_seconds(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True), 9)
+    print(
+        f"stoker --help: {run:.3f} s (bar: 0.25 s); python -c pass: {reference:.3f} s; ratio {run / reference:.1f}"
+    )
+
+
+BENCHMARKS = {"compile": bench_compile, "growth": bench_growth, "help": bench_help}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BENCHMARKS:
+        BENCHMARKS[name]()

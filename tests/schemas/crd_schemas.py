@@ -1,0 +1,142 @@
+"""CRD schemas made strict: what an API server with fieldValidation=Strict would say about a custom object.
+
+Structural schemas (kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions,
+"Specifying a structural schema") become JSON Schema 2020-12: an object takes only its properties unless it preserves
+unknown fields, a required field that has a default is filled before validation, int-or-string and embedded resources
+keep their meaning.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import yaml
+
+from tests.schemas.handwritten import HANDWRITTEN
+
+CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
+FOLDERS = (
+    "gateway-api",
+    "gateway-api-inference-extension",
+    "keda",
+    "knative-serving",
+    "kserve",
+    "kueue",
+    "prometheus-operator",
+)
+
+_VALUE_KEYS = (
+    "description", "title", "enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minProperties",
+    "maxProperties", "uniqueItems", "multipleOf", "minimum", "maximum",
+)  # fmt: skip
+_INTEGER_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_EMBEDDED = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+
+
+@dataclass(frozen=True)
+class CustomKind:
+    """One served version of a CRD."""
+
+    schema: dict[str, Any]
+    validator: jsonschema_rs.Validator
+    namespaced: bool
+    deprecation: str
+
+
+@cache
+def custom_kinds() -> dict[tuple[str, str], CustomKind]:
+    """(apiVersion, kind) -> kind, of every CRD in ../shared/crds and of the handwritten schemas."""
+    found: dict[tuple[str, str], CustomKind] = {}
+    for document in [*_documents(), *HANDWRITTEN]:
+        spec = document["spec"]
+        for version in spec["versions"]:
+            if not version["served"]:
+                continue
+            schema = version["schema"]["openAPIV3Schema"]
+            warning = ""
+            if version.get("deprecated"):
+                warning = version.get("deprecationWarning") or "this version is deprecated"
+            found[(f"{spec['group']}/{version['name']}", spec["names"]["kind"])] = CustomKind(
+                schema=schema,
+                validator=jsonschema_rs.validator_for(_root(schema)),
+                namespaced=spec["scope"] == "Namespaced",
+                deprecation=warning,
+            )
+    return found
+
+
+def _documents() -> list[dict[str, Any]]:
+    documents = []
+    for folder in FOLDERS:
+        for path in sorted((CRDS / folder).glob("*.yaml")):
+            documents += [
+                document
+                for document in yaml.load_all(path.read_text(), yaml.CSafeLoader)
+                if document and document["kind"] == "CustomResourceDefinition"
+            ]
+    return documents
+
+
+def _root(schema: dict[str, Any]) -> dict[str, Any]:
+    root = strict(schema)
+    root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    root.setdefault("properties", {}).update(_EMBEDDED)
+    return root
+
+
+def strict(schema: dict[str, Any], *, closed: bool = True) -> dict[str, Any]:
+    """JSON Schema of one structural schema; ``closed`` False inside anyOf, oneOf, allOf and not."""
+    out: dict[str, Any] = {key: schema[key] for key in _VALUE_KEYS if key in schema and key not in {"description", "title"}}
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in schema:
+            out[key] = [strict(item, closed=False) for item in schema[key]]
+    if "not" in schema:
+        out["not"] = strict(schema["not"], closed=False)
+    for key, plain in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if schema.get(key) is True:
+            out[key] = out.pop(plain)
+    _type(schema, out)
+    _object(schema, out, closed=closed)
+    if "items" in schema:
+        out["items"] = strict(schema["items"], closed=closed)
+    if schema.get("x-kubernetes-list-type") == "set":
+        out["uniqueItems"] = True
+    return out
+
+
+def _type(schema: dict[str, Any], out: dict[str, Any]) -> None:
+    kind = schema.get("type")
+    if schema.get("x-kubernetes-int-or-string"):
+        kind = ["integer", "string"]
+    if kind is not None:
+        if schema.get("nullable"):
+            kind = [*([kind] if isinstance(kind, str) else kind), "null"]
+            if "enum" in out:
+                out["enum"] = [*out["enum"], None]
+        out["type"] = kind
+    if schema.get("type") == "integer" and schema.get("format") in _INTEGER_BOUNDS:
+        low, high = _INTEGER_BOUNDS[schema["format"]]
+        if "exclusiveMinimum" not in out:
+            out.setdefault("minimum", low)
+        if "exclusiveMaximum" not in out:
+            out.setdefault("maximum", high)
+
+
+def _object(schema: dict[str, Any], out: dict[str, Any], *, closed: bool) -> None:
+    properties = schema.get("properties", {})
+    if properties:
+        out["properties"] = {name: strict(item, closed=closed) for name, item in properties.items()}
+    required = [name for name in schema.get("required", []) if "default" not in properties.get(name, {})]
+    if required:
+        out["required"] = required
+    if not closed or schema.get("type") != "object":
+        return
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        out["additionalProperties"] = strict(extra)
+    elif not extra and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        out["additionalProperties"] = False
+        if schema.get("x-kubernetes-embedded-resource"):
+            out.setdefault("properties", {}).update(_EMBEDDED)
