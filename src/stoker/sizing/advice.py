@@ -87,9 +87,9 @@ def _kserve(platform: ResolvedPlatform) -> Answer:
         for model in models
         if model.spec.transformer or model.spec.explainer or model.spec.outlier_detector
     ]
-    because = (
+    counts = (
         f"{len(models)} models, {len(canaries)} canaries, {len(pipelines)} with pre- or post-processing, "
-        f"{len(platform.spec.graphs)} graphs",
+        f"{len(platform.spec.graphs)} graphs"
     )
     if pipelines or platform.spec.graphs:
         answer = "KServe: transformers, explainers and graphs exist nowhere else as objects."
@@ -98,7 +98,7 @@ def _kserve(platform: ResolvedPlatform) -> Answer:
     else:
         answer = "A plain Deployment is enough for one model and one version; KServe pays from the second on."
     used = sorted({model.mode.value for model in models})
-    return Answer("KServe or a Deployment?", "", answer, (*because, f"this file uses: {', '.join(used)}"))
+    return Answer("KServe or a Deployment?", "", answer, (counts, f"this file uses: {', '.join(used)}"))
 
 
 def _engine(model: ResolvedModel) -> Answer:

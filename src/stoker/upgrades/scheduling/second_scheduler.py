@@ -42,10 +42,6 @@ def compile_second_scheduler(platform: ResolvedPlatform) -> list[Emitted]:
             ("Lets it check who asks for its health and metrics", _authentication_binding()),
             ("Only one of its replicas schedules at a time", _lease_role()),
             ("Gives the scheduler its lease", _lease_binding()),
-            (
-                "Admits a critical pod outside kube-system where the cluster limits that class",
-                _critical_quota(),
-            ),
             ("Places GPU pods by MostAllocated; two replicas, one of them leads", _deployment(platform)),
             ("A drain never takes both schedulers at once", _budget()),
         )
