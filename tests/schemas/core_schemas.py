@@ -52,9 +52,7 @@ def kinds(minor: str) -> dict[tuple[str, str], str]:
 def is_core(api_version: str) -> bool:
     """Whether the group belongs to Kubernetes itself in any minor."""
     group = api_version.rpartition("/")[0]
-    return any(
-        group == known.rpartition("/")[0] for minor in MINORS for known, _ in kinds(minor)
-    )
+    return any(group == known.rpartition("/")[0] for minor in MINORS for known, _ in kinds(minor))
 
 
 @cache

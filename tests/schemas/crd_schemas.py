@@ -35,6 +35,13 @@ _INTEGER_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1
 _EMBEDDED = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
 
 
+class _Loader(yaml.CSafeLoader):
+    """YAML as Kubernetes reads it: a plain ``=`` is a string, not YAML 1.1's value tag."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+
+
 @dataclass(frozen=True)
 class CustomKind:
     """One served version of a CRD."""
@@ -73,7 +80,7 @@ def _documents() -> list[dict[str, Any]]:
         for path in sorted((CRDS / folder).glob("*.yaml")):
             documents += [
                 document
-                for document in yaml.load_all(path.read_text(), yaml.CSafeLoader)
+                for document in yaml.load_all(path.read_text(), _Loader)
                 if document and document["kind"] == "CustomResourceDefinition"
             ]
     return documents
@@ -88,7 +95,9 @@ def _root(schema: dict[str, Any]) -> dict[str, Any]:
 
 def strict(schema: dict[str, Any], *, closed: bool = True) -> dict[str, Any]:
     """JSON Schema of one structural schema; ``closed`` False inside anyOf, oneOf, allOf and not."""
-    out: dict[str, Any] = {key: schema[key] for key in _VALUE_KEYS if key in schema and key not in {"description", "title"}}
+    out: dict[str, Any] = {
+        key: schema[key] for key in _VALUE_KEYS if key in schema and key not in {"description", "title"}
+    }
     for key in ("anyOf", "oneOf", "allOf"):
         if key in schema:
             out[key] = [strict(item, closed=False) for item in schema[key]]

@@ -30,7 +30,11 @@ _POSITIVE = {"type": "integer", "format": "int32", "minimum": 1}
 _TEXT = {"type": "string", "minLength": 1}
 _DURATION = {"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$"}
 # A PodTemplateSpec: the pods inside are checked by the pod rules and by the core schema.
-_POD_TEMPLATE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "x-stoker-pod-template": True}
+_POD_TEMPLATE = {
+    "type": "object",
+    "x-kubernetes-preserve-unknown-fields": True,
+    "x-stoker-pod-template": True,
+}
 _INT_OR_STRING = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 _LWS = _object(
@@ -53,7 +57,9 @@ _LWS = _object(
     rolloutStrategy=_object(
         ("type",),
         type={"type": "string", "enum": ["RollingUpdate"]},
-        rollingUpdateConfiguration=_object(partition=_COUNT, maxUnavailable=_INT_OR_STRING, maxSurge=_INT_OR_STRING),
+        rollingUpdateConfiguration=_object(
+            partition=_COUNT, maxUnavailable=_INT_OR_STRING, maxSurge=_INT_OR_STRING
+        ),
     ),
     startupPolicy={"type": "string", "enum": ["LeaderCreated", "LeaderReady"]},
     networkConfig=_object(

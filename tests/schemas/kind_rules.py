@@ -69,8 +69,10 @@ def _quota(obj: dict[str, Any]) -> Iterator[str]:
             yield f"{where}: {amount!r} is no quantity"
         elif value < 0:
             yield f"{where}: must be greater than or equal to 0"
-        elif (name in _COUNTS or "/" in name) and "storageclass.storage" not in name and value != int(value):
+        elif (name in _COUNTS or name.startswith("count/")) and value != int(value):
             yield f"{where}: must be an integer"
+        elif name.startswith("requests.nvidia.com/") and value != int(value):
+            yield f"{STRICTER}{where}: half a GPU is no ceiling"
         if name not in _PLAIN_QUOTA and not ("/" in name and is_qualified_name(name)):
             yield f"{where}: must be a standard resource type or fully qualified"
         # Accepted, never enforced: pkg/quota/v1/evaluator/core/pods.go (facts 1e).
@@ -88,12 +90,18 @@ def _limit_range(obj: dict[str, Any]) -> Iterator[str]:
     for item in obj.get("spec", {}).get("limits", []):
         given = {field: item.get(field) or {} for field in ("min", "defaultRequest", "default", "max")}
         for field, amounts in given.items():
-            yield from (f"limits.{field}[{n}]: {a!r} is no quantity" for n, a in amounts.items() if parse(a) is None)
+            yield from (
+                f"limits.{field}[{n}]: {a!r} is no quantity" for n, a in amounts.items() if parse(a) is None
+            )
         if item.get("type") == "Pod" and (given["default"] or given["defaultRequest"]):
             yield "limits.default: may not be specified when type is Pod"
         for name in set().union(*given.values()):
             values = {field: parse(amounts[name]) for field, amounts in given.items() if name in amounts}
-            order = [values[field] for field in ("min", "defaultRequest", "default", "max") if values.get(field) is not None]
+            order = [
+                values[field]
+                for field in ("min", "defaultRequest", "default", "max")
+                if values.get(field) is not None
+            ]
             if order != sorted(v for v in order if v is not None):
                 yield f"limits[{name}]: want min <= defaultRequest <= default <= max"
             extended = "/" in name
@@ -187,7 +195,10 @@ def _config_map(obj: dict[str, Any]) -> Iterator[str]:
 
 def _binding(obj: dict[str, Any]) -> Iterator[str]:
     reference = obj.get("roleRef") or {}
-    if reference.get("apiGroup") != "rbac.authorization.k8s.io" or reference.get("kind") not in {"Role", "ClusterRole"}:
+    if reference.get("apiGroup") != "rbac.authorization.k8s.io" or reference.get("kind") not in {
+        "Role",
+        "ClusterRole",
+    }:
         yield "roleRef: want a Role or ClusterRole of rbac.authorization.k8s.io"
     for subject in obj.get("subjects") or []:
         if subject["kind"] == "ServiceAccount":

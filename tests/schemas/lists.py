@@ -9,7 +9,9 @@ from typing import Any
 Resolve = Callable[[str], dict[str, Any]]
 
 
-def duplicate_entries(schema: dict[str, Any], value: Any, path: str, resolve: Resolve | None = None) -> Iterator[str]:
+def duplicate_entries(
+    schema: dict[str, Any], value: Any, path: str, resolve: Resolve | None = None
+) -> Iterator[str]:
     """Entries with equal keys, anywhere below ``value``."""
     if "$ref" in schema and resolve is not None:
         schema = resolve(schema["$ref"])

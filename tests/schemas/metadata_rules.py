@@ -68,7 +68,7 @@ def annotation_problems(annotations: dict[str, Any], path: str) -> Iterator[str]
 
 def _name_problems(kind: str, api_version: str, name: str) -> Iterator[str]:
     if not name:
-        yield "metadata.name: missing"
+        yield "metadata.name: missing (generateName cannot be applied again)"
     elif kind in _FREE_NAMES:
         if "/" in name or "%" in name or name in {".", ".."}:
             yield f"metadata.name: {name!r} is no path segment"

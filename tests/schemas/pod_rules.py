@@ -17,7 +17,12 @@ _ENV_NAME = re.compile(r"^[^=\x00-\x1f\x7f-\uffff]+$")
 _NATIVE = {"cpu", "memory", "ephemeral-storage"}
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _HANDLERS = ("httpGet", "exec", "tcpSocket", "grpc")
-_RESTART = {"Deployment": {"Always"}, "DaemonSet": {"Always"}, "StatefulSet": {"Always"}, "Job": {"OnFailure", "Never"}}
+_RESTART = {
+    "Deployment": {"Always"},
+    "DaemonSet": {"Always"},
+    "StatefulSet": {"Always"},
+    "Job": {"OnFailure", "Never"},
+}
 
 
 def pod_problems(pod: PodSpec, kind: str) -> Iterator[str]:
@@ -75,7 +80,9 @@ def _container(where: str, container: dict[str, Any], *, init: bool, complete: b
             yield f"{where}.ports: {port['name']!r} is not a port name (15 characters, IANA_SVC_NAME)"
         if not 1 <= port.get("containerPort", 0) <= 65535:
             yield f"{where}.ports: {port.get('containerPort')} is no port"
-    yield from _duplicates([m.get("mountPath") for m in container.get("volumeMounts") or []], f"{where}: mountPath")
+    yield from _duplicates(
+        [m.get("mountPath") for m in container.get("volumeMounts") or []], f"{where}: mountPath"
+    )
     yield from resource_problems(f"{where}.resources", container.get("resources") or {})
     yield from _probes(where, container, ports, init=init)
 
@@ -110,7 +117,9 @@ def resource_problems(where: str, resources: dict[str, Any]) -> Iterator[str]:
             yield f"{where}.requests[{name}]: {amount} is above the limit {limits[name]}"
 
 
-def _probes(where: str, container: dict[str, Any], ports: list[dict[str, Any]], *, init: bool) -> Iterator[str]:
+def _probes(
+    where: str, container: dict[str, Any], ports: list[dict[str, Any]], *, init: bool
+) -> Iterator[str]:
     sidecar = container.get("restartPolicy") == "Always"
     names = {port.get("name") for port in ports}
     for field in _PROBES:
@@ -179,7 +188,9 @@ def _scheduling(spec: dict[str, Any], path: str) -> Iterator[str]:
     terms = [] if required is None else required.get("nodeSelectorTerms") or []
     if required is not None and not terms:
         yield f"{path}.affinity.nodeAffinity: must have at least one node selector term"
-    terms += [item["preference"] for item in node.get("preferredDuringSchedulingIgnoredDuringExecution") or []]
+    terms += [
+        item["preference"] for item in node.get("preferredDuringSchedulingIgnoredDuringExecution") or []
+    ]
     for term in terms:
         for expression in term.get("matchExpressions") or []:
             yield from _expression(expression, f"{path}.affinity.nodeAffinity", node=True)

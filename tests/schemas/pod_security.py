@@ -33,7 +33,9 @@ def violations(spec: dict[str, Any], level: str) -> list[str]:
 
 
 def _containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return [c for field in ("initContainers", "containers", "ephemeralContainers") for c in spec.get(field) or []]
+    return [
+        c for field in ("initContainers", "containers", "ephemeralContainers") for c in spec.get(field) or []
+    ]
 
 
 def _contexts(spec: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

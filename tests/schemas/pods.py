@@ -49,7 +49,10 @@ def pods_of(obj: dict[str, Any]) -> Iterator[PodSpec]:
 def _template(template: dict[str, Any], path: str) -> PodSpec:
     metadata = template.get("metadata") or {}
     return PodSpec(
-        f"{path}.spec", metadata.get("labels") or {}, metadata.get("annotations") or {}, template.get("spec") or {}
+        f"{path}.spec",
+        metadata.get("labels") or {},
+        metadata.get("annotations") or {},
+        template.get("spec") or {},
     )
 
 
@@ -73,4 +76,7 @@ def _with_model(component: dict[str, Any]) -> dict[str, Any]:
     """A component whose ``model`` is a container in all but name, seen as a container."""
     if "model" not in component:
         return component
-    return {**component, "containers": [*component.get("containers", []), {"name": "kserve-container", **component["model"]}]}
+    return {
+        **component,
+        "containers": [*component.get("containers", []), {"name": "kserve-container", **component["model"]}],
+    }

@@ -63,7 +63,10 @@ def _schema(obj: dict[str, Any], minor: str) -> Iterator[str]:
         yield f"no matches for kind {kind!r} in version {api_version!r}"
         return
     yield from (f"{_where(e)}: {e.message}" for e in custom.validator.iter_errors(obj))
-    yield from (f"metadata{_where(e)}: {e.message}" for e in core_schemas.object_meta(minor).iter_errors(obj["metadata"]))
+    yield from (
+        f"metadata{_where(e)}: {e.message}"
+        for e in core_schemas.object_meta(minor).iter_errors(obj["metadata"])
+    )
     yield from lists.duplicate_entries(custom.schema, obj, "")
     yield from _scope(obj, namespaced=custom.namespaced)
     if custom.deprecation:

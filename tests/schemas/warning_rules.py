@@ -55,7 +55,9 @@ def warnings(obj: dict[str, Any], pods: list[PodSpec]) -> Iterator[str]:
             yield f"spec.{source}: {_VOLUMES[source]}"
     if obj["kind"] == "Service" and obj["apiVersion"] == "v1":
         spec = obj.get("spec", {})
-        if spec.get("externalIPs") or (spec.get("clusterIP") == "None" and spec.get("sessionAffinity") == "ClientIP"):
+        if spec.get("externalIPs") or (
+            spec.get("clusterIP") == "None" and spec.get("sessionAffinity") == "ClientIP"
+        ):
             yield "spec: externalIPs, or sessionAffinity on a headless Service"
     if obj["kind"] == "PodDisruptionBudget" and not (obj.get("spec", {}).get("selector") or {"none": 0}):
         yield "spec.selector: an empty selector selects every pod of the namespace"
@@ -90,6 +92,8 @@ def _pod(pod: PodSpec) -> Iterator[str]:
                     value = parse(amounts[name])
                     if value is not None and value % 1:
                         yield f"{path}: {container.get('name')}.{kind}.{name}: fractional byte value"
-    names = [port["name"] for c in spec.get("containers") or [] for port in c.get("ports") or [] if "name" in port]
+    names = [
+        port["name"] for c in spec.get("containers") or [] for port in c.get("ports") or [] if "name" in port
+    ]
     if len(names) != len(set(names)):
         yield f"{path}: duplicate port name over containers"

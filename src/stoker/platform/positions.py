@@ -47,7 +47,11 @@ def shown(value: object) -> str:
         case str():
             return _quoted(value)
         case dict():
-            return f"an object with {len(value)} field{'' if len(value) == 1 else 's'}" if value else "an empty object"
+            return (
+                f"an object with {len(value)} field{'' if len(value) == 1 else 's'}"
+                if value
+                else "an empty object"
+            )
         case list() | tuple():
             return f"a list of {len(value)}" if value else "an empty list"
         case _:

@@ -114,25 +114,7 @@ def _decode(text: str | bytes, file: str) -> str:
     if len(text) > MOST_BYTES:
         raise InputError([Problem("is larger than 1 MiB", file=file, wanted="a file of at most 1 MiB")])
     if isinstance(text, bytes):
-        if text.startswith(_UTF16_OR_32):
-            raise InputError([Problem("is UTF-16 or UTF-32", file=file, wanted="UTF-8", fix="save it as UTF-8")])
-        try:
-            text = text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line = text.count(b"\n", 0, error.start) + 1
-            column = error.start - (text.rfind(b"\n", 0, error.start) + 1) + 1
-            raise InputError(
-                [
-                    Problem(
-                        f"is not UTF-8: byte 0x{text[error.start]:02x} at offset {error.start}",
-                        file=file,
-                        line=line,
-                        column=column,
-                        wanted="UTF-8",
-                        fix="save it as UTF-8",
-                    )
-                ]
-            ) from error
+        text = _utf8(text, file)
     text = text.removeprefix("\ufeff")
     bad = _UNPRINTABLE.search(text)
     if bad is not None:
@@ -151,6 +133,26 @@ def _decode(text: str | bytes, file: str) -> str:
     return text
 
 
+def _utf8(data: bytes, file: str) -> str:
+    if data.startswith(_UTF16_OR_32):
+        raise InputError([Problem("is UTF-16 or UTF-32", file=file, wanted="UTF-8", fix="save it as UTF-8")])
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            [
+                Problem(
+                    f"is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}",
+                    file=file,
+                    line=data.count(b"\n", 0, error.start) + 1,
+                    column=error.start - data.rfind(b"\n", 0, error.start),
+                    wanted="UTF-8",
+                    fix="save it as UTF-8",
+                )
+            ]
+        ) from error
+
+
 def _line_column(text: str, index: int) -> tuple[int, int]:
     return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
@@ -163,7 +165,11 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
     near = lines[line - 1] if 0 < line <= len(lines) else ""
     if "\t" in near[: len(near) - len(near.lstrip())] or "'\\t'" in problem:
         return Problem(
-            "a tab in the indentation", file=file, line=line, column=column, fix="indent by spaces; YAML allows no tabs"
+            "a tab in the indentation",
+            file=file,
+            line=line,
+            column=column,
+            fix="indent by spaces; YAML allows no tabs",
         )
     fix = ""
     if "could not find expected ':'" in problem:
@@ -185,7 +191,8 @@ class _Open:
     data: Any
     key: str | None = None
     awaiting_value: bool = False
-    lost: bool = False  # the value belongs to a key that was refused
+    skip: bool = False  # the next value belongs to a key that was refused
+    lost: bool = False  # all of it does
 
 
 @dataclass(slots=True)
@@ -222,7 +229,11 @@ class _Builder:
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
-                    self._refuse(event, "a second document", fix="write one document; delete everything from this '---' on")
+                    self._refuse(
+                        event,
+                        "a second document",
+                        fix="write one document; delete everything from this '---' on",
+                    )
 
     def _refuse(self, event: Any, message: str, *, fix: str = "", wanted: str = "") -> None:
         """Stop reading: what follows cannot be read, or reading it could cost without bound."""
@@ -250,7 +261,9 @@ class _Builder:
                 fix="write the value out: a platform file has no anchors and aliases, so that what it says stands where it applies",
             )
         if event.tag is not None:
-            self._report(event, f"a tag ({shown(event.tag)[1:-1]})", fix="delete it; quote the value if it is a text")
+            self._report(
+                event, f"a tag ({shown(event.tag)[1:-1]})", fix="delete it; quote the value if it is a text"
+            )
 
     def _alias(self, event: Any) -> None:
         self.nodes += 1
@@ -261,7 +274,7 @@ class _Builder:
         )
         top = self.stack[-1] if self.stack else None
         if top is not None and isinstance(top.data, dict) and not top.awaiting_value:
-            top.lost, top.awaiting_value = True, True
+            top.skip, top.awaiting_value = True, True
             return
         path = self._place(event, None)
         if path is not None:
@@ -272,7 +285,12 @@ class _Builder:
             self._refuse(event, f"nested more than {_MOST_DEPTH} levels deep")
         top = self.stack[-1] if self.stack else None
         if top is not None and isinstance(top.data, dict) and not top.awaiting_value:
-            self._refuse(event, "a key that is not a text", wanted="a plain word as key", fix="quote values that begin with { or [")
+            self._refuse(
+                event,
+                "a key that is not a text",
+                wanted="a plain word as key",
+                fix="quote values that begin with { or [",
+            )
         data: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
         path = self._place(event, data)
         self.stack.append(_Open(path or (), data, lost=path is None))
@@ -294,12 +312,14 @@ class _Builder:
 
     def _key(self, event: Any, top: _Open) -> None:
         top.awaiting_value = True
-        top.lost = False
+        top.skip = False
+        if top.lost:
+            return
         name = event.value
         resolved, fault = _resolve(name, plain=event.implicit[0])
         if event.implicit[0] and name == "<<":
             self._report(event, "a merge key (<<)", path=top.path, fix="write the fields out")
-            top.lost = True
+            top.skip = True
         elif not isinstance(resolved, str) or fault:
             shown_key = shown(name)
             self._report(
@@ -309,12 +329,17 @@ class _Builder:
                 wanted="a text as key",
                 fix=f"write it in quotes: {shown_key}" if name else "write the field's name before the ':'",
             )
-            top.lost = True
+            top.skip = True
         elif name in top.data:
             path = (*top.path, name)
             first = self.keys.get(path, (0, 0))[0]
-            self._report(event, f"{shown(name)} is given twice, first in line {first}", path=path, fix="delete one of them")
-            top.lost = True
+            self._report(
+                event,
+                f"{shown(name)} is given twice, first in line {first}",
+                path=path,
+                fix="delete one of them",
+            )
+            top.skip = True
         else:
             top.key = name
             self.keys[(*top.path, name)] = (event.start_mark.line + 1, event.start_mark.column + 1)
@@ -328,18 +353,17 @@ class _Builder:
             self.values[()] = place
             return ()
         top = self.stack[-1]
+        top.awaiting_value = False
+        if top.lost or top.skip:
+            return None
         if isinstance(top.data, list):
             path: Path = (*top.path, len(top.data))
             top.data.append(value)
-            if top.lost:
-                return None
             self.keys[path] = place
         else:
-            top.awaiting_value = False
-            if top.lost or top.key is None:
-                return None
-            path = (*top.path, top.key)
-            top.data[top.key] = value
+            key = top.key or ""
+            path = (*top.path, key)
+            top.data[key] = value
         self.values[path] = place
         return path
 

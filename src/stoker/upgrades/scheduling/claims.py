@@ -19,13 +19,23 @@ _MIG: Final = "nvidia.com/mig-"
 
 
 def uses_dra(platform: ResolvedPlatform, model: ResolvedModel) -> bool:
-    """Whether the model's pods claim devices. Knative's API has no field for claims, so its pods never do."""
-    return platform.spec.cluster.gpu_allocation is GpuAllocation.DRA and model.mode is not ServingMode.KNATIVE
+    """Whether the model's pods claim devices instead of asking for an extended resource.
+
+    Never in Knative mode, whose API has no field for claims, nor on GPUs that the NVIDIA driver does not publish (AMD) or
+    that are shared by time-slicing or MPS, where the device plugin counts the shares.
+    """
+    return (
+        platform.spec.cluster.gpu_allocation is GpuAllocation.DRA
+        and model.mode is not ServingMode.KNATIVE
+        and device_class(model.slice.resource) is not None
+    )
 
 
-def device_class(resource: str) -> str:
-    """The driver's DeviceClass that stands for an extended resource."""
-    return "mig.nvidia.com" if resource.startswith(_MIG) else "gpu.nvidia.com"
+def device_class(resource: str) -> str | None:
+    """The driver's DeviceClass that stands for an extended resource, None where it has none."""
+    if resource.startswith(_MIG):
+        return "mig.nvidia.com"
+    return _DRIVER if resource == "nvidia.com/gpu" else None
 
 
 def claim_template_name(model: ResolvedModel) -> str:

@@ -51,12 +51,20 @@ def container_resources(platform: ResolvedPlatform, model: ResolvedModel) -> Obj
     """
     shared: dict[str, Any] = {"cpu": cores(model.millicores), "memory": quantity(model.memory_bytes)}
     requests, limits = dict(shared), dict(shared)
-    if model.delivery.kind in (DeliveryKind.HUB, DeliveryKind.OBJECT_STORE) and model.weights_gib:
+    if _fills_disk(model):
         requests["ephemeral-storage"] = quantity(int(model.weights_gib * 2**30) + _SCRATCH_BYTES)
     if uses_dra(platform, model):
         return {"requests": requests, "limits": limits, "claims": [{"name": CLAIM}]}
     requests[model.slice.resource] = limits[model.slice.resource] = str(model.gpus_per_pod)
     return {"requests": requests, "limits": limits}
+
+
+def _fills_disk(model: ResolvedModel) -> bool:
+    delivery = model.delivery
+    if delivery.kind is DeliveryKind.OBJECT_STORE and model.mode is ServingMode.DEPLOYMENT:
+        # vLLM streams from a bucket straight into GPU memory there (docs.vllm.ai, Run:ai model streamer).
+        return not (model.release.engine == "vllm" and delivery.source.startswith(("s3://", "gs://")))
+    return delivery.kind in (DeliveryKind.HUB, DeliveryKind.OBJECT_STORE)
 
 
 def probes(model: ResolvedModel) -> Object:

@@ -18,6 +18,9 @@ _ZONE: Final = "topology.kubernetes.io/zone"
 _CLIQUE: Final = "nvidia.com/gpu.clique"
 # LeaderWorkerSet labels every pod of a group with it (kubernetes-sigs/lws api/leaderworkerset/v1).
 _GROUP_KEY: Final = "leaderworkerset.sigs.k8s.io/group-key"
+# The user `vllm` of the published image: it runs as root unless told otherwise, and torch looks its user up in
+# /etc/passwd, so that no other number will do (github.com/vllm-project/vllm/pull/40275).
+_VLLM_USER: Final = 2000
 # After the engine has let its streams finish it still frees GPUs and closes sockets.
 _STOP_MARGIN: Final = 20
 
@@ -133,4 +136,6 @@ def _pod_security(model: ResolvedModel) -> Object:
     context: Object = {"seccompProfile": {"type": "RuntimeDefault"}}
     if model.tenant.spec.pod_security == "restricted":
         context["runAsNonRoot"] = True
+        if model.release.engine == "vllm":
+            context["runAsUser"] = _VLLM_USER
     return context

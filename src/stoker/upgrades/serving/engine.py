@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stoker.catalog.engines import EngineRelease, flag_status
+from stoker.catalog.engines import EngineRelease, FlagState, ModelArgument, flag_status
 from stoker.platform.models import EngineName
 from stoker.platform.serving import ServingMode
 from stoker.sizing.resolved import Delivery, DeliveryKind, ResolvedCanary, ResolvedModel
@@ -13,7 +13,7 @@ from stoker.upgrades.objects import Object
 from stoker.upgrades.serving.arguments import Option, joined, option
 from stoker.upgrades.serving.environment import engine_environment, merged_environment, user_environment
 
-__all__ = ["LORA_MOUNT", "EngineCommand", "Launch", "engine_command", "launch_of"]
+__all__ = ["LORA_MOUNT", "EngineCommand", "Launch", "engine_command", "launch_of", "streams_weights", "with_options"]
 
 LORA_MOUNT: Final = "/mnt/adapters"
 
@@ -49,16 +49,23 @@ class Launch:
     image: str
     user_args: tuple[str, ...]
 
-    def knows(self, flag: str) -> bool:
-        """Whether the release has the flag; a flag it lacks makes the engine exit at start."""
-        return flag_status(self.release, flag) == "ok"
+    def accepts(self, flag: str) -> bool:
+        """Whether the release takes the flag, as far as is known; one it lacks makes the engine exit at start."""
+        return self._state(flag) not in (FlagState.FUTURE, FlagState.REMOVED)
+
+    def has(self, flag: str) -> bool:
+        """Whether the catalogue says that the release takes the flag."""
+        return self._state(flag) in (FlagState.KNOWN, FlagState.DEPRECATED)
+
+    def _state(self, flag: str) -> FlagState:
+        return flag_status(self.release.engine, self.release.version, flag).state
 
 
 def launch_of(model: ResolvedModel, canary: ResolvedCanary | None = None) -> Launch:
     """The version to start: the canary's where one is given."""
     if canary is None:
         return Launch(model, model.release, model.delivery, model.image, model.spec.engine.args)
-    image = model.image if canary.release == model.release else canary.release.image
+    image = model.image if canary.release == model.release else canary.release.image_ref
     return Launch(model, canary.release, canary.delivery, image, canary.args)
 
 
@@ -142,7 +149,7 @@ def _dtype(launch: Launch) -> str | None:
     if model.spec.precision != "auto":
         return _VLLM_DTYPES[model.spec.precision]
     published = model.architecture.dtype if model.architecture else model.dtype
-    return _VLLM_DTYPES[model.dtype] if model.dtype != published and model.dtype in _VLLM_DTYPES else None
+    return "float16" if model.dtype == "fp16" and published == "bf16" else None
 
 
 def _parallel(launch: Launch, tensor: str, pipeline: str, data: str) -> list[Option]:
@@ -155,10 +162,10 @@ def _vllm_options(launch: Launch) -> list[Option]:
     """Engine arguments that vLLM and KServe's huggingface server share."""
     model = launch.model
     ours = _parallel(launch, "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size")
-    if model.data > 1 and model.architecture is not None and model.architecture.moe:
+    if model.data > 1 and model.architecture is not None and model.architecture.moe is not None:
         ours.append(option("--enable-expert-parallel"))
     ours.append(option("--max-model-len", model.context_length))
-    if model.gpu_memory_utilization != launch.release.gpu_memory_utilization:
+    if model.gpu_memory_utilization != launch.release.defaults.get("gpu_memory_utilization"):
         ours.append(option("--gpu-memory-utilization", model.gpu_memory_utilization))
     if model.max_num_seqs is not None:
         ours.append(option("--max-num-seqs", model.max_num_seqs))
@@ -172,7 +179,7 @@ def _vllm_options(launch: Launch) -> list[Option]:
         ours.append(option("--kv-cache-dtype", model.spec.kv_cache_dtype))
     if model.spec.lora:
         ours += _vllm_lora(launch)
-    return [tokens for tokens in ours if launch.knows(tokens[0].split("=", 1)[0])]
+    return [tokens for tokens in ours if launch.accepts(tokens[0])]
 
 
 def _vllm_lora(launch: Launch) -> list[Option]:
@@ -197,9 +204,12 @@ def _vllm(launch: Launch) -> _Parts:
     if streams_weights(launch):
         ours.append(option("--load-format", "runai_streamer"))
     ours += _vllm_options(launch)
-    if launch.knows("--shutdown-timeout"):
+    if launch.has("--shutdown-timeout"):
         ours.append(option("--shutdown-timeout", model.drain_seconds))
-    return ("vllm", "serve"), (_weights_argument(launch),), ours
+    weights = _weights_argument(launch)
+    if launch.release.model_argument is ModelArgument.POSITIONAL:
+        return ("vllm", "serve"), (weights,), ours
+    return (), (), [option(launch.release.model_flag, weights), *ours]
 
 
 def _huggingface(launch: Launch) -> _Parts:
@@ -298,13 +308,6 @@ _ENGINES: Final[dict[EngineName, Callable[[Launch], _Parts]]] = {
 
 
 def with_options(command: EngineCommand, launch: Launch, extra: list[Option]) -> EngineCommand:
-    """The command with further options of ours, which the user's arguments still replace."""
-    return replace(command, args=tuple([*command.args, *joined(extra, ())])) if not launch.user_args else _insert(
-        command, launch, extra
-    )
-
-
-def _insert(command: EngineCommand, launch: Launch, extra: list[Option]) -> EngineCommand:
+    """The command with further options of ours, before the user's arguments, which still replace them."""
     cut = len(command.args) - len(launch.user_args)
-    ours, theirs = command.args[:cut], command.args[cut:]
-    return replace(command, args=(*ours, *joined(extra, theirs)))
+    return replace(command, args=(*command.args[:cut], *joined(extra, command.args[cut:])))

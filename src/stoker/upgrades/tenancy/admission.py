@@ -91,9 +91,9 @@ def _gpu_guard(platform: ResolvedPlatform, tenant: ResolvedTenant) -> list[Emitt
                 "reason": "Forbidden",
             }
         )
-    reason = (
-        f"Pods of {tenant.name} take GPUs only by names that its quota counts, and no more than one pod may"
-    )
+    parts = ["only by names that its quota counts"] if tenant.gpu_quota else []
+    parts += [f"at most {most} a pod"] if most is not None else []
+    reason = f"Pods of {tenant.name} take GPUs {' and '.join(parts)}; a LimitRange counts single containers"
     name = f"stoker-gpus-{tenant.name}"
     return _policy(platform, name, reason, rules, _in(tenant.namespace), tenant=tenant, variables=variables)
 

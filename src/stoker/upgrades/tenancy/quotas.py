@@ -59,7 +59,9 @@ def gpu_lines(platform: ResolvedPlatform, counts: dict[str, int]) -> Object:
     if platform.spec.cluster.gpu_allocation is GpuAllocation.DRA and counts:
         devices = dict.fromkeys(_DRA_CLASSES, 0)
         for name, count in counts.items():
-            devices[device_class(name)] += count
+            kind = device_class(name)
+            if kind is not None:
+                devices[kind] += count
         lines |= {
             f"{name}.deviceclass.resource.k8s.io/devices": str(count) for name, count in devices.items()
         }
