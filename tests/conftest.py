@@ -1,10 +1,13 @@
 """Fixtures shared by every test."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Tests of every package share the validation of tests/schemas: `from tests.schemas.validate import validate_object`.
+sys.path.insert(0, str(REPOSITORY))
 SHARED = REPOSITORY.parent / "shared"
 
 

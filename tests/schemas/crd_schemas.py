@@ -13,7 +13,6 @@ from typing import Any
 
 import jsonschema_rs
 import yaml
-
 from tests.schemas.handwritten import HANDWRITTEN
 
 CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
@@ -39,7 +38,11 @@ class _Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: a plain ``=`` is a string, not YAML 1.1's value tag."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+def _plain_equals(loader: Any, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", _plain_equals)
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,11 @@ def _list(schema: dict[str, Any], value: list[Any], path: str) -> Iterator[str]:
     if kind == "map":
         names = schema.get("x-kubernetes-list-map-keys", [])
         items = schema.get("items", {}).get("properties", {})
-        for item in value:
-            if isinstance(item, dict):
-                keys.append(tuple(str(item.get(name, _default(items.get(name, {}), name))) for name in names))
+        keys = [
+            tuple(str(item.get(name, _default(items.get(name, {}), name))) for name in names)
+            for item in value
+            if isinstance(item, dict)
+        ]
     elif kind == "set":
         keys = [str(item) for item in value]
     for key in {key for key in keys if keys.count(key) > 1}:

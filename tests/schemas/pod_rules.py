@@ -92,7 +92,7 @@ def is_port_name(name: str) -> bool:
     return len(name) <= 15 and "--" not in name and bool(_PORT_NAME.match(name))
 
 
-def resource_problems(where: str, resources: dict[str, Any]) -> Iterator[str]:
+def resource_problems(where: str, resources: dict[str, Any]) -> Iterator[str]:  # noqa: C901  # one rule a branch
     """Requests and limits of a container: they parse, they agree, extended resources are whole and equal."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for field, amounts in (("limits", limits), ("requests", requests)):
@@ -168,7 +168,7 @@ def _claims(spec: dict[str, Any], path: str) -> Iterator[str]:
             yield f"{path}.resourceClaims[{claim.get('name')}]: one of resourceClaimName, resourceClaimTemplateName"
 
 
-def _scheduling(spec: dict[str, Any], path: str) -> Iterator[str]:
+def _scheduling(spec: dict[str, Any], path: str) -> Iterator[str]:  # noqa: C901, PLR0912  # one rule a branch
     for toleration in spec.get("tolerations") or []:
         yield from _toleration(toleration, f"{path}.tolerations")
     for constraint in spec.get("topologySpreadConstraints") or []:

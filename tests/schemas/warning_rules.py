@@ -36,7 +36,7 @@ _VOLUMES = {
 _SMALL = {"memory": 1024, "ephemeral-storage": 1024}  # GetWarningsForPodTemplate: fractional bytes
 
 
-def warnings(obj: dict[str, Any], pods: list[PodSpec]) -> Iterator[str]:
+def warnings(obj: dict[str, Any], pods: list[PodSpec]) -> Iterator[str]:  # noqa: C901  # one rule a branch
     """Warnings of the server for an object, without those of PodSecurity."""
     for pod in pods:
         yield from _pod(pod)
@@ -63,7 +63,7 @@ def warnings(obj: dict[str, Any], pods: list[PodSpec]) -> Iterator[str]:
         yield "spec.selector: an empty selector selects every pod of the namespace"
 
 
-def _pod(pod: PodSpec) -> Iterator[str]:
+def _pod(pod: PodSpec) -> Iterator[str]:  # noqa: C901, PLR0912  # one rule a branch
     spec, path = pod.spec, pod.path
     for key in pod.annotations:
         if key in _POD_ANNOTATIONS or key.startswith(_ANNOTATION_PREFIXES):

@@ -66,7 +66,9 @@ class Broker(Section):
         about("Consumer group, for kafka and redis-streams.", why="The model's name."),
     ] = None
     region: Annotated[
-        str | None, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64), about("AWS region, for SQS.")
+        str | None,
+        StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64),
+        about("AWS region, for SQS.", why="None: only SQS has one, and there it must be given."),
     ] = None
     messages_per_replica: Annotated[
         int | None,

@@ -78,13 +78,13 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def _quantity(value: str) -> str:
-    if not _QUANTITY.match(value):
+    if not _QUANTITY.fullmatch(value):
         raise ValueError("want a Kubernetes quantity such as 512Gi, 64, 500m or 1.5T")
     return value
 
 
 def _duration(value: str) -> str:
-    if not _DURATION.match(value):
+    if not _DURATION.fullmatch(value):
         raise ValueError("want a duration such as 200ms, 2s, 15m, 4h or 1d")
     return value
 
@@ -121,14 +121,14 @@ def millicores_of(quantity: str) -> int:
 
 def seconds_of(duration: str) -> float:
     """Seconds of a duration (``200ms``, ``2s``, ``15m``)."""
-    match = _DURATION.match(duration)
+    match = _DURATION.fullmatch(duration)
     if not match:
         raise ValueError(f"not a duration: {duration!r}")
     return float(match[1]) * _SECONDS[match[2]]
 
 
 def _split(quantity: str) -> tuple[float, str]:
-    match = _QUANTITY.match(quantity)
+    match = _QUANTITY.fullmatch(quantity)
     if not match:
         raise ValueError(f"not a quantity: {quantity!r}")
     return float(match[1]), match[2] or ""

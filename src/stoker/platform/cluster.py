@@ -144,6 +144,7 @@ class Pool(Section):
         Field(min_length=1, max_length=64),
         about(
             "GPU type from the catalogue (`stoker catalog gpus`); may be left out where `shape` says it.",
+            why="The shape's.",
             example="A100-SXM-80GB",
         ),
     ] = None
@@ -152,6 +153,7 @@ class Pool(Section):
         Field(min_length=1, max_length=64),
         about(
             "Cloud instance type; fills gpu, gpusPerNode, cpu, memory, localNvme and price.",
+            why="None: own hardware, stated field by field.",
             example="p4de.24xlarge",
         ),
     ] = None

@@ -8,14 +8,22 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from stoker.platform.base import Duration, Section
+from stoker.platform.base import Duration, Quantity, Section
 from stoker.platform.document import Platform
 from stoker.platform.positions import Path
 
-__all__ = ["alias_of", "fields_of", "is_duration", "section_at", "sections_in", "variants_by_kind"]
+__all__ = [
+    "alias_of",
+    "fields_of",
+    "is_duration",
+    "is_quantity",
+    "section_at",
+    "sections_in",
+    "variants_by_kind",
+]
 
 _UNIONS: Final = (typing.Union, types.UnionType)
 
@@ -45,13 +53,23 @@ def sections_in(annotation: Any) -> tuple[type[Section], ...]:
 
 def is_duration(info: FieldInfo) -> bool:
     """Whether a field is a length of time."""
-    return any(_has_duration(item) for item in (*info.metadata, info.annotation))
+    return _is_made_of(info, Duration)
 
 
-def _has_duration(item: Any) -> bool:
-    if item in typing.get_args(Duration):
-        return True
-    return typing.get_origin(item) is not None and any(_has_duration(part) for part in typing.get_args(item))
+def is_quantity(info: FieldInfo) -> bool:
+    """Whether a field is an amount of CPU, memory or storage."""
+    return _is_made_of(info, Quantity)
+
+
+def _is_made_of(info: FieldInfo, kind: Any) -> bool:
+    # Both are texts with a validator of their own; the validator is what tells them apart, wherever pydantic put it.
+    own = [item for item in typing.get_args(kind) if isinstance(item, AfterValidator)]
+    return any(item in own for item in (*info.metadata, *_parts(info.annotation)))
+
+
+def _parts(annotation: Any) -> tuple[Any, ...]:
+    arguments = typing.get_args(annotation)
+    return (*arguments, *(part for argument in arguments for part in _parts(argument)))
 
 
 def variants_by_kind(variants: tuple[type[Section], ...]) -> dict[str, type[Section]]:

@@ -60,8 +60,14 @@ class EnvVar(Section):
     name: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128), about("Variable.")
     ]
-    value: Annotated[str | None, Field(max_length=4096), about("Plain value; never a secret.")] = None
-    secret: Annotated[SecretKey | None, about("Key of a Secret that holds the value.")] = None
+    value: Annotated[
+        str | None,
+        Field(max_length=4096),
+        about("Plain value; never a secret.", why="None: `secret` holds it."),
+    ] = None
+    secret: Annotated[
+        SecretKey | None, about("Key of a Secret that holds the value.", why="None: `value` is plain.")
+    ] = None
 
 
 class Engine(Section):

@@ -40,7 +40,7 @@ class Receiver(Section):
     channel: Annotated[
         str | None,
         StringConstraints(pattern=r"^[#@]?[A-Za-z0-9._-]+$", max_length=80),
-        about("Slack channel."),
+        about("Slack channel.", why="The one that the webhook was made for."),
     ] = None
 
 

@@ -46,6 +46,9 @@ def _cleaned(node: Any, *, names: bool = False) -> Any:
     # `title` repeats the field's name, `discriminator` is OpenAPI's, a null default says that there is none.
     drop = {"title", "discriminator"} | ({"default"} if node.get("default", 0) is None else set())
     verbatim = {"default", "examples", "enum", "const", "required"}
+    if isinstance(node.get("default"), dict):
+        # An empty section means its defaults; printing them here too would give each a second home.
+        node = {**node, "default": {}}
     cleaned = {
         key: value
         if key in verbatim
@@ -70,4 +73,4 @@ def _short_null(node: dict[str, Any]) -> dict[str, Any]:
     ):
         return node
     rest = {key: value for key, value in node.items() if key != "anyOf"}
-    return {**first, "type": [first["type"], "null"], **rest}
+    return {**rest, **first, "type": [first["type"], "null"]}

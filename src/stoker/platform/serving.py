@@ -54,18 +54,26 @@ class Serving(Section):
 class GraphStep(Section):
     """One step: a model of this file, or the URL of a service."""
 
-    model: Annotated[Name | None, about("Model of this file.")] = None
+    model: Annotated[Name | None, about("Model of this file.", why="None: `url` names a service.")] = None
     url: Annotated[
         str | None,
         StringConstraints(pattern=r"^https?://[^\s]+$", max_length=512),
-        about("Service elsewhere."),
+        about("Service elsewhere.", why="None: `model` names a model of this file."),
     ] = None
     name: Annotated[Name | None, about("Name of the step.", why="The model's name.")] = None
     data: Annotated[
         Literal["$request", "$response"], about("What the step receives.", why="The original request.")
     ] = "$request"
-    weight: Annotated[int | None, Field(ge=0, le=100), about("Share of a Splitter, in percent.")] = None
-    condition: Annotated[str | None, Field(max_length=512), about("GJSON condition of a Switch.")] = None
+    weight: Annotated[
+        int | None,
+        Field(ge=0, le=100),
+        about("Share of a Splitter, in percent.", why="None: only a Splitter has shares."),
+    ] = None
+    condition: Annotated[
+        str | None,
+        Field(max_length=512),
+        about("GJSON condition of a Switch.", why="None: only a Switch has conditions."),
+    ] = None
 
 
 class Graph(Section):
@@ -76,7 +84,8 @@ class Graph(Section):
         None
     )
     type: Annotated[
-        Literal["Sequence", "Splitter", "Ensemble", "Switch"], about("Kind of the root node.")
+        Literal["Sequence", "Splitter", "Ensemble", "Switch"],
+        about("Kind of the root node.", why="Sequence: one step after the other."),
     ] = "Sequence"
     steps: Annotated[
         tuple[GraphStep, ...], Field(min_length=1, max_length=32), about("Steps of the root node.")

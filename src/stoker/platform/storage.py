@@ -65,7 +65,9 @@ class ObjectStorage(Section):
         about("Endpoint of an S3-compatible store.", why="The cloud's own."),
     ] = None
     region: Annotated[
-        str | None, StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64), about("Region of the bucket.")
+        str | None,
+        StringConstraints(pattern=r"^[a-z0-9-]+$", max_length=64),
+        about("Region of the bucket.", why="The one of the pod's cloud identity."),
     ] = None
     cache: Annotated[
         bool,

@@ -26,7 +26,7 @@ class Quota(Section):
     """Ceilings of one namespace. A quota is a ceiling, not a reservation (Kueue gives reservations)."""
 
     gpus: Annotated[
-        int | dict[Name, Annotated[int, Field(ge=0, le=100_000)]] | None,
+        Annotated[int, Field(ge=0, le=100_000)] | dict[Name, Annotated[int, Field(ge=0, le=100_000)]] | None,
         about(
             "GPUs, as one number or by pool. Counted per extended resource name (GPU, shared GPU, MIG slice).",
             why="What the namespace's models need at their maximum replicas, with surge and canary; other tenants: none "
@@ -159,7 +159,13 @@ class Kueue(Section):
             why="Off: quotas alone are simpler until GPUs stand idle behind them.",
         ),
     ] = False
-    cohort: Annotated[Name, about("Cohort within which tenants lend to each other.")] = "gpus"
+    cohort: Annotated[
+        Name,
+        about(
+            "Cohort within which tenants lend to each other.",
+            why="One cohort: every tenant lends to every other.",
+        ),
+    ] = "gpus"
     lend: Annotated[
         Annotated[int, Field(ge=0, le=100)],
         about(

@@ -21,7 +21,7 @@ class Names:
     canary_service: str
 
 
-def names_for(model: str, mode: ServingMode, *, canary: str = "") -> Names:
+def names_for(model: str, mode: ServingMode, *, canary: str = "", multi_node: bool = False) -> Names:
     """Names of one model.
 
     Sources: kserve v0.20.0 pkg/constants/constants.go (PredictorServiceName, InferenceServicePodLabelKey),
@@ -38,13 +38,14 @@ def names_for(model: str, mode: ServingMode, *, canary: str = "") -> Names:
             canary_service=version,
         )
     if mode is ServingMode.LLM_INFERENCE_SERVICE:
+        suffix = "kserve-mn" if multi_node else "kserve"
         return Names(
-            workload=f"{model}-kserve",
+            workload=f"{model}-{suffix}",
             service=f"{model}-kserve-workload-svc",
             service_port=8000,
             # Our own label reaches the pods through spec.template's labels, and the canary is a second object.
             pod_labels={MODEL_LABEL: model},
-            canary_workload=f"{model}-{canary}-kserve",
+            canary_workload=f"{model}-{canary}-{suffix}",
             canary_service=f"{model}-{canary}-kserve-workload-svc",
         )
     return Names(

@@ -37,12 +37,16 @@ def adapter_volumes(model: ResolvedModel) -> AdapterVolumes:
             claim, _, path = adapter.source.removeprefix("pvc://").partition("/")
             volume = f"claim-{claim}"[:63].rstrip("-")
             if all(item["name"] != volume for item in found.volumes):
-                found.volumes.append({"name": volume, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+                found.volumes.append(
+                    {"name": volume, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+                )
             mount: Object = {"name": volume, "mountPath": target, "readOnly": True}
             found.mounts.append({**mount, "subPath": path} if path.strip("/") else mount)
         else:
             downloads += [adapter.source, f"{LORA_MOUNT}/{adapter.name}"]
-            found.mounts.append({"name": _VOLUME, "mountPath": target, "subPath": adapter.name, "readOnly": True})
+            found.mounts.append(
+                {"name": _VOLUME, "mountPath": target, "subPath": adapter.name, "readOnly": True}
+            )
     if downloads:
         found.volumes.append({"name": _VOLUME, "emptyDir": {}})
         found.init_containers.append(_download(model, downloads))

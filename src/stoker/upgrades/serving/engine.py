@@ -13,7 +13,16 @@ from stoker.upgrades.objects import Object
 from stoker.upgrades.serving.arguments import Option, joined, option
 from stoker.upgrades.serving.environment import engine_environment, merged_environment, user_environment
 
-__all__ = ["LORA_MOUNT", "EngineCommand", "Launch", "engine_command", "launch_of", "streams_weights", "with_options"]
+__all__ = [
+    "LORA_MOUNT",
+    "EngineCommand",
+    "Launch",
+    "engine_command",
+    "kserve_starts",
+    "launch_of",
+    "streams_weights",
+    "with_options",
+]
 
 LORA_MOUNT: Final = "/mnt/adapters"
 
@@ -76,15 +85,23 @@ def engine_command(model: ResolvedModel, *, canary: ResolvedCanary | None = None
     the release are not repeated, flags that the release lacks are left out.
     """
     launch = launch_of(model, canary)
-    name = EngineName(launch.release.engine)
-    command, head, ours = _ENGINES[name](launch)
-    if model.mode is ServingMode.LLM_INFERENCE_SERVICE and name is EngineName.VLLM:
-        return _kserve_owned(launch, ours)
+    if kserve_starts(model):
+        return _kserve_owned(launch, _vllm(launch)[2])
+    command, head, ours = _ENGINES[EngineName(launch.release.engine)](launch)
     return EngineCommand(
         image=launch.image,
         command=command,
         args=(*head, *joined(ours, launch.user_args)),
         env=_environment(launch),
+    )
+
+
+def kserve_starts(model: ResolvedModel) -> bool:
+    """Whether KServe's own script starts the engine: vLLM on one node in a LLMInferenceService."""
+    return (
+        model.mode is ServingMode.LLM_INFERENCE_SERVICE
+        and model.release.engine == EngineName.VLLM
+        and model.nodes_per_replica == 1
     )
 
 

@@ -21,7 +21,7 @@ from stoker.upgrades.serving.engine import EngineCommand, Launch, engine_command
 from stoker.upgrades.serving.environment import CACHE_MOUNT, CACHE_VOLUME
 from stoker.upgrades.storage.volumes import wait_for_weights, weights_init_containers, weights_volume
 
-__all__ = ["EnginePod", "engine_pod", "pod_labels", "port_name"]
+__all__ = ["EnginePod", "engine_pod", "engine_security", "pod_labels", "port_name"]
 
 # The user `vllm` of vllm/vllm-openai (docker/Dockerfile) and 1000 of KServe's and NVIDIA's images; SGLang and TGI run
 # under any id since HOME, USER and every cache point to the cache volume.
@@ -51,7 +51,7 @@ class EnginePod:
 
     def pod_spec(self, name: str) -> Object:
         """The whole pod spec with the engine container under ``name``."""
-        return compact(
+        built: Object = compact(
             {
                 **self.fields,
                 "initContainers": self.init_containers or None,
@@ -59,6 +59,7 @@ class EnginePod:
                 "volumes": self.volumes,
             }
         )
+        return built
 
 
 def engine_pod(
@@ -86,7 +87,7 @@ def engine_pod(
             "resources": container_resources(platform, model),
             **probes(model),
             "lifecycle": lifecycle(model) if model.mode is not ServingMode.LLM_INFERENCE_SERVICE else None,
-            "securityContext": merge(container_security(), _user(model)),
+            "securityContext": engine_security(model),
             "volumeMounts": [
                 *mounts,
                 shm_mount,
@@ -125,6 +126,11 @@ def port_name(model: ResolvedModel) -> str:
 def pod_labels(model: ResolvedModel, version: str) -> dict[str, str]:
     """Labels of a version's pods: those all versions share, and the version."""
     return {**model.pod_labels, "stoker.dev/version": version}
+
+
+def engine_security(model: ResolvedModel) -> Object:
+    """The engine container's ``securityContext``."""
+    return merge(container_security(), _user(model))
 
 
 def _ports(model: ResolvedModel) -> list[Object]:

@@ -38,7 +38,9 @@ def compile_claims(platform: ResolvedPlatform) -> list[Emitted]:
         jobs[tenant.namespace, version.delivery.claim, version.delivery.sub_path] = version
     objects: list[Emitted] = []
     for entry, tenant in used.values():
-        objects += _nfs(platform, entry, tenant) if isinstance(entry, NfsStorage) else _csi(platform, entry, tenant)
+        objects += (
+            _nfs(platform, entry, tenant) if isinstance(entry, NfsStorage) else _csi(platform, entry, tenant)
+        )
     return [*objects, *(_copy_job(platform, version) for version in jobs.values())]
 
 
@@ -67,7 +69,12 @@ def _nfs(platform: ResolvedPlatform, entry: NfsStorage, tenant: ResolvedTenant) 
                 "persistentVolumeReclaimPolicy": "Retain",
                 "storageClassName": "",
                 "mountOptions": list(_NFS_OPTIONS),
-                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": tenant.namespace, "name": claim},
+                "claimRef": {
+                    "apiVersion": "v1",
+                    "kind": "PersistentVolumeClaim",
+                    "namespace": tenant.namespace,
+                    "name": claim,
+                },
                 "nfs": {"server": entry.server, "path": entry.path},
             },
         },
@@ -81,7 +88,13 @@ def _csi(platform: ResolvedPlatform, entry: CsiStorage, tenant: ResolvedTenant) 
 
 
 def _claim(
-    platform: ResolvedPlatform, tenant: ResolvedTenant, name: str, size: str, *, storage_class: str, volume: str | None = None
+    platform: ResolvedPlatform,
+    tenant: ResolvedTenant,
+    name: str,
+    size: str,
+    *,
+    storage_class: str,
+    volume: str | None = None,
 ) -> Emitted:
     return emit(
         platform,

@@ -15,7 +15,9 @@ def compile_storage(platform: ResolvedPlatform) -> list[Emitted]:
     """Claims, copy Jobs, NVMe stagers and model caches of every model and canary."""
     stagers = compile_nvme(platform)
     copied: dict[str, ResolvedTenant] = {
-        version.model.namespace: version.model.tenant for version in versions(platform) if version.delivery.copy
+        version.model.namespace: version.model.tenant
+        for version in versions(platform)
+        if version.delivery.copy
     }
     programs = [program_config_map(platform, namespace, tenant) for namespace, tenant in copied.items()]
     if stagers:

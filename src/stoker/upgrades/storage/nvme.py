@@ -33,7 +33,9 @@ def compile_nvme(platform: ResolvedPlatform) -> list[Emitted]:
     return objects
 
 
-def _stager(platform: ResolvedPlatform, entry: NvmeStorage, pool: ResolvedPool, group: list[Version]) -> Emitted:
+def _stager(
+    platform: ResolvedPlatform, entry: NvmeStorage, pool: ResolvedPool, group: list[Version]
+) -> Emitted:
     name = f"weights-{entry.name}-{pool.name}"
     selector = {"app.kubernetes.io/component": name}
     container = tool_container(

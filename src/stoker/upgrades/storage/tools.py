@@ -67,7 +67,7 @@ def tool_container(
     user: int = 1000,
 ) -> Object:
     """A container that runs one command of the program; values reach it as arguments, never through a shell."""
-    return compact(
+    built: Object = compact(
         {
             "name": name,
             "image": INITIALIZER_IMAGE,
@@ -90,6 +90,7 @@ def tool_container(
             ],
         }
     )
+    return built
 
 
 def download_environment(entry: Storage | None, token: SecretKey | None) -> list[Object]:

@@ -14,7 +14,13 @@ from stoker.upgrades.storage.tools import (
     tool_volume,
 )
 
-__all__ = ["downloads_in_pod", "native_image", "wait_for_weights", "weights_init_containers", "weights_volume"]
+__all__ = [
+    "downloads_in_pod",
+    "native_image",
+    "wait_for_weights",
+    "weights_init_containers",
+    "weights_volume",
+]
 
 _VOLUME: Final = "weights"
 _CHECK: Final = "weights-check"

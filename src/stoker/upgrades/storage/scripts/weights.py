@@ -49,7 +49,9 @@ def complete(directory: Path, source: str | None = None) -> bool:
         files = marker["files"]
         if source is not None and marker["source"] != source:
             return False
-        return bool(files) and all((directory / name).stat().st_size == facts["size"] for name, facts in files.items())
+        return bool(files) and all(
+            (directory / name).stat().st_size == facts["size"] for name, facts in files.items()
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -94,7 +96,9 @@ def _readable(directory: Path) -> None:
 
 def intact(directory: Path) -> bool:
     """Whether every file still has the checksum of its marker."""
-    return complete(directory) and json.loads((directory / MARKER).read_text())["files"] == manifest(directory)
+    return complete(directory) and json.loads((directory / MARKER).read_text())["files"] == manifest(
+        directory
+    )
 
 
 def stage(root: Path, ready: Path, models: dict[str, str]) -> None:

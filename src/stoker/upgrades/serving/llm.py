@@ -1,0 +1,124 @@
+"""KServe LLMInferenceService: Gateway API, InferencePool and a prefix-aware scheduler in front of the engine."""
+
+from typing import Final
+
+from stoker.platform.serving import ServingMode
+from stoker.sizing.resolved import ResolvedCanary, ResolvedModel, ResolvedPlatform
+from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, compact, emit
+from stoker.upgrades.serving.engine import launch_of
+from stoker.upgrades.serving.multinode import leader_pod, worker_pod
+from stoker.upgrades.serving.pods import EnginePod, engine_pod, pod_labels
+
+__all__ = ["compile_llm", "compile_pipeline_presets"]
+
+_API: Final = "serving.kserve.io/v1alpha2"
+# The preset KServe v0.20.0 merges into a pipeline-parallel group and does not ship (config/llmisvcconfig has only the
+# data-parallel one): without an object of that name the service is never reconciled.
+_PIPELINE_PRESET: Final = "kserve-config-llm-worker-pipeline-parallel"
+
+
+def compile_llm(platform: ResolvedPlatform, model: ResolvedModel) -> list[Emitted]:
+    """The service, and a second one of the same routing group for the canary."""
+    canary = model.canary
+    objects = [_service(platform, model, None)]
+    return objects + ([_service(platform, model, canary)] if canary else [])
+
+
+def compile_pipeline_presets(platform: ResolvedPlatform) -> list[Emitted]:
+    """The missing preset in each namespace with a multi-node LLMInferenceService; our template is complete without it."""
+    tenants = {
+        model.namespace: model.tenant
+        for model in platform.models.values()
+        if model.mode is ServingMode.LLM_INFERENCE_SERVICE and model.nodes_per_replica > 1
+    }
+    return [
+        emit(
+            platform,
+            Upgrade.SERVING,
+            Wave.RUNTIMES,
+            "KServe looks this preset up for every pipeline-parallel group and does not bring it",
+            {
+                "apiVersion": _API,
+                "kind": "LLMInferenceServiceConfig",
+                "metadata": {"name": _PIPELINE_PRESET, "namespace": namespace},
+                "spec": {},
+            },
+            tenant=tenant,
+        )
+        for namespace, tenant in tenants.items()
+    ]
+
+
+def _service(platform: ResolvedPlatform, model: ResolvedModel, canary: ResolvedCanary | None) -> Emitted:
+    version = canary.name if canary else "stable"
+    owned = model.scaling.enabled and canary is None
+    spec: Object = {
+        "model": _model(model, canary),
+        "labels": pod_labels(model, version),
+        # Absent where a ScaledObject owns the count; the controller then keeps what it finds (PreserveDeploymentReplicas).
+        "replicas": None if owned else canary.replicas if canary else model.min_replicas,
+        "parallelism": _parallelism(model),
+        "router": _router(platform, model, canary),
+        **_pods(platform, model, canary),
+    }
+    share = f" with {canary.traffic_percent}% of the requests of {model.name}" if canary else ""
+    return emit(
+        platform,
+        Upgrade.SERVING,
+        Wave.WORKLOADS,
+        f"Serves the {version} version{share or f' of {model.name}'} behind a scheduler that knows each replica's cache",
+        {
+            "apiVersion": _API,
+            "kind": "LLMInferenceService",
+            "metadata": {
+                "name": f"{model.name}-{canary.name}" if canary else model.name,
+                "namespace": model.namespace,
+            },
+            "spec": spec,
+        },
+        model=model,
+    )
+
+
+def _model(model: ResolvedModel, canary: ResolvedCanary | None) -> Object:
+    adapters = model.spec.lora
+    lora = {
+        "adapters": [{"name": adapter.name, "uri": adapter.source} for adapter in adapters],
+        "maxRank": max((adapter.rank for adapter in adapters), default=1),
+        "maxAdapters": len(adapters),
+    }
+    uri = launch_of(model, canary).delivery.serve_uri
+    built: Object = compact({"uri": uri, "name": model.name, "lora": lora if adapters else None})
+    return built
+
+
+def _parallelism(model: ResolvedModel) -> Object | None:
+    if model.nodes_per_replica == 1:
+        return {"tensor": model.tensor} if model.tensor > 1 else None
+    return {"tensor": model.tensor, "pipeline": model.pipeline}
+
+
+def _router(platform: ResolvedPlatform, model: ResolvedModel, canary: ResolvedCanary | None) -> Object:
+    gateway = platform.spec.serving.gateway
+    route: Object = {"http": {}}
+    if model.canary is not None:
+        percent = model.canary.traffic_percent
+        route |= {"group": model.name, "weight": percent if canary else 100 - percent}
+    return {
+        "route": route,
+        "gateway": {"refs": [{"name": gateway.name, "namespace": gateway.namespace}]},
+        "scheduler": {},
+    }
+
+
+def _pods(platform: ResolvedPlatform, model: ResolvedModel, canary: ResolvedCanary | None) -> Object:
+    if model.nodes_per_replica == 1:
+        return {"template": _main(engine_pod(platform, model, canary))}
+    return {
+        "template": _main(leader_pod(platform, model, canary)),
+        "worker": _main(worker_pod(platform, model, canary)),
+    }
+
+
+def _main(pod: EnginePod) -> Object:
+    return pod.pod_spec("main")  # the container that KServe's templates merge into

@@ -1,0 +1,103 @@
+"""The gateway, and the routes that no controller makes for us."""
+
+from typing import Final
+
+from stoker.platform.serving import ServingMode
+from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
+from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, emit
+
+__all__ = ["compile_gateway", "compile_route", "hostname"]
+
+_API: Final = "gateway.networking.k8s.io/v1"
+_OWN_ROUTES: Final = frozenset((ServingMode.KNATIVE, ServingMode.LLM_INFERENCE_SERVICE))
+
+
+def hostname(platform: ResolvedPlatform, model: ResolvedModel) -> str:
+    """Host name of the model's own route; KServe's are ``NAME-NAMESPACE.DOMAIN``, so that the two never clash."""
+    return f"{model.name}.{platform.spec.serving.gateway.domain}"
+
+
+def compile_gateway(platform: ResolvedPlatform) -> list[Emitted]:
+    """The Gateway, where a route or a LLMInferenceService refers to it."""
+    models = platform.models.values()
+    if not any(_needs_route(model) or model.mode is ServingMode.LLM_INFERENCE_SERVICE for model in models):
+        return []
+    gateway = platform.spec.serving.gateway
+    allowed = {
+        "namespaces": {
+            "from": "Selector",
+            "selector": {"matchLabels": {"app.kubernetes.io/part-of": platform.spec.name}},
+        }
+    }
+    listener: Object = {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": allowed}
+    if gateway.tls_secret:
+        listener = {
+            "name": "https",
+            "port": 443,
+            "protocol": "HTTPS",
+            "tls": {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": gateway.tls_secret}]},
+            "allowedRoutes": allowed,
+        }
+    return [
+        emit(
+            platform,
+            Upgrade.SERVING,
+            Wave.RUNTIMES,
+            "One way in to all models; only this platform's namespaces may attach routes",
+            {
+                "apiVersion": _API,
+                "kind": "Gateway",
+                "metadata": {"name": gateway.name, "namespace": gateway.namespace},
+                "spec": {"gatewayClassName": gateway.class_name, "listeners": [listener]},
+            },
+        )
+    ]
+
+
+def compile_route(platform: ResolvedPlatform, model: ResolvedModel) -> list[Emitted]:
+    """HTTPRoute of a model: by weight between the stable Service and the canary's."""
+    if not _needs_route(model):
+        return []
+    gateway = platform.spec.serving.gateway
+    backends: list[Object] = [{"name": model.service, "port": model.service_port, "weight": 100}]
+    split = ""
+    if model.canary is not None:
+        percent = model.canary.traffic_percent
+        backends[0]["weight"] = 100 - percent
+        backends.append({"name": model.canary.service, "port": model.service_port, "weight": percent})
+        split = f", {percent}% of them to {model.canary.name}"
+    return [
+        emit(
+            platform,
+            Upgrade.SERVING,
+            Wave.ROUTING,
+            f"Leads requests for {hostname(platform, model)} to {model.name}{split}; no time limit cuts a long stream",
+            {
+                "apiVersion": _API,
+                "kind": "HTTPRoute",
+                "metadata": {"name": model.name, "namespace": model.namespace},
+                "spec": {
+                    "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
+                    "hostnames": [hostname(platform, model)],
+                    "rules": [
+                        {
+                            "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+                            "backendRefs": backends,
+                            # 0s switches the limit off (gateway-api v1.6 HTTPRouteTimeouts).
+                            "timeouts": {"request": "0s", "backendRequest": "0s"},
+                        }
+                    ],
+                },
+            },
+            model=model,
+        )
+    ]
+
+
+def _needs_route(model: ResolvedModel) -> bool:
+    """Whether the route is ours: everything but what KServe routes itself."""
+    if model.mode is ServingMode.DEPLOYMENT:
+        return True
+    if model.nodes_per_replica > 1:
+        return model.mode is not ServingMode.LLM_INFERENCE_SERVICE
+    return model.mode not in _OWN_ROUTES and model.canary is not None
