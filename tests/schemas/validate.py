@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.schemas import core_schemas, crd_schemas, lists
+from tests.schemas import cel_rules, core_schemas, crd_schemas, lists
 from tests.schemas.kind_rules import kind_problems
 from tests.schemas.metadata_rules import metadata_problems
 from tests.schemas.pod_rules import pod_problems
@@ -43,6 +43,11 @@ def validate_object(obj: dict[str, Any], minor: str, *, namespace: dict[str, Any
     if found:  # the rules below read fields whose types the schema has checked
         return found
     pods = list(pods_of(obj))
+    custom = crd_schemas.custom_kinds().get((obj["apiVersion"], obj["kind"]))
+    if custom is not None:
+        found += cel_rules.rule_problems(custom.schema, obj)
+    if obj["apiVersion"].startswith(("admissionregistration.k8s.io/", "resource.k8s.io/")):
+        found += cel_rules.expression_problems(obj)
     found += metadata_problems(obj)
     found += kind_problems(obj)
     for pod in pods:

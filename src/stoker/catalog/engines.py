@@ -277,7 +277,9 @@ def release(name: str, version: str | None = None) -> EngineRelease:
         model_label=server.get("model_label") or "",
         metrics_flag=server.get("metrics_flag") or "",
         metrics=MappingProxyType(_metrics(data, facts_version)),
-        defaults=MappingProxyType({key: _at(value, facts_version) for key, value in data["defaults"].items()}),
+        defaults=MappingProxyType(
+            {key: _at(value, facts_version) for key, value in data["defaults"].items()}
+        ),
         notes=_notes(about, asked, facts_version),
         source=about.source,
     )
@@ -376,7 +378,11 @@ def _notes(about: Engine, asked: str, facts_version: str) -> tuple[str, ...]:
     if about.name == "custom":
         return tuple(notes)
     if key[:2] > newest[:2]:
-        notes.append(f"{about.title} {asked} is newer than {facts_version}, the newest release whose source was read; its flags and metrics are assumed unchanged.")
+        notes.append(
+            f"{about.title} {asked} is newer than {facts_version}, the newest release whose source was read; its flags and metrics are assumed unchanged."
+        )
     elif key < oldest:
-        notes.append(f"{about.title} {asked} is older than {facts_version}, the oldest release whose source was read; its flags and metrics may differ.")
+        notes.append(
+            f"{about.title} {asked} is older than {facts_version}, the oldest release whose source was read; its flags and metrics may differ."
+        )
     return tuple(notes)

@@ -50,7 +50,8 @@ class FeatureState:
     on: bool
 
 
-# Feature -> (minor, stage, on by default) from that minor on.
+# Feature -> (minor, stage, on by default) from that minor on. Read in kube_features.go tables up to 1.37 but for:
+# ImageVolume and SidecarContainers GA (project facts), PodLifecycleSleepAction (table of 1.33, later stages not read).
 FEATURES: Final[dict[Feature, tuple[tuple[str, Stage, bool], ...]]] = {
     Feature.IMAGE_VOLUME: (
         ("1.31", Stage.ALPHA, False),
@@ -85,7 +86,7 @@ class KubernetesMinor:
 
     Attributes:
         minor: ``1.35``.
-        patch: a released patch version whose kube-scheduler image exists, for a second scheduler.
+        patch: a released patch version, for the image of a second scheduler.
         dra_versions: versions of ``resource.k8s.io`` served without ``--runtime-config``, preferred first.
         source: where the patch was seen.
     """
@@ -103,13 +104,21 @@ class KubernetesMinor:
         return feature_state(feature, self.minor)
 
 
+# The registry itself was not asked.
+_NAMED: Final = "image named in public repositories (code index, 2026-11-24)"
+
 # Beta versions of an API are never served by default (KEP-3136), so 1.33 serves no resource.k8s.io at all.
 _MINORS: Final = (
-    KubernetesMinor("1.33", "1.33.8", (), "patch releases of 2026-02-10"),
-    KubernetesMinor("1.34", "1.34.5", ("v1",), "k8s.io/api v0.34.5, required by kserve v0.20.0 go.mod"),
-    KubernetesMinor("1.35", "1.35.5", ("v1",), "registry.k8s.io/kube-scheduler:v1.35.5, read 2026-11-24"),
-    KubernetesMinor("1.36", "1.36.5", ("v1",), "registry.k8s.io/kube-scheduler:v1.36.5, read 2026-11-24"),
-    KubernetesMinor("1.37", "1.37.1", ("v1",), "registry.k8s.io/kube-scheduler:v1.37.1, read 2026-11-24"),
+    KubernetesMinor(
+        "1.33",
+        "1.33.8",
+        (),
+        "https://thestackobserver.com/kubernetes-patch-train-what-the-v1-35-1-v1-34-4-v1-33-8-v1-32-12-drop-says-about-upgrade-hygiene",
+    ),
+    KubernetesMinor("1.34", "1.34.8", ("v1",), "kubernetes-sigs/kueue v0.19.2 hack/make/test.mk"),
+    KubernetesMinor("1.35", "1.35.5", ("v1",), "kubernetes-sigs/kueue v0.19.2 hack/make/test.mk"),
+    KubernetesMinor("1.36", "1.36.5", ("v1",), _NAMED),
+    KubernetesMinor("1.37", "1.37.1", ("v1",), _NAMED),
 )
 
 

@@ -96,7 +96,9 @@ class Engine(Section):
         ),
     ] = None
     args: Annotated[
-        tuple[Argument, ...], Field(max_length=64), about("Further arguments, after those Stoker computes.")
+        tuple[Argument, ...],
+        Field(max_length=64),
+        about("Further arguments, after those Stoker computes."),
     ] = ()
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64), about("Further environment variables.")] = ()
     port: Annotated[
@@ -221,6 +223,9 @@ class PipelineStep(Section):
 
 
 def _engine_from_name(value: object) -> object:
+    if isinstance(value, dict):
+        # What a validator returns is Python to pydantic, no longer JSON, and a strict Python tuple takes no list.
+        return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
     return {"name": value} if isinstance(value, str) else value
 
 

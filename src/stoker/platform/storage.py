@@ -20,6 +20,10 @@ class NfsStorage(Section):
     server: Annotated[HostName, about("Host of the NFS server.", example="nfs.internal")]
     path: Annotated[AbsolutePath, about("Exported path.", example="/models")]
     size: Annotated[Quantity, about("Size of the claim.", why="Seven 70B models in bf16.")] = "1Ti"
+    credentials: Annotated[
+        SecretKey | None,
+        about("Token that downloads the weights, in the tenant's namespace.", why="None: public weights."),
+    ] = None
 
 
 class CsiStorage(Section):
@@ -31,6 +35,10 @@ class CsiStorage(Section):
         HostName, about("StorageClass that provisions ReadWriteMany volumes.", example="efs-sc")
     ]
     size: Annotated[Quantity, about("Size of the claim.", why="Seven 70B models in bf16.")] = "1Ti"
+    credentials: Annotated[
+        SecretKey | None,
+        about("Token that downloads the weights, in the tenant's namespace.", why="None: public weights."),
+    ] = None
 
 
 class NvmeStorage(Section):

@@ -19,7 +19,7 @@ import yaml
 from stoker.errors import InputError, Problem
 from stoker.platform.positions import Path, Source, field_path, shown
 
-__all__ = ["MOST_BYTES", "parse", "read_bytes"]
+__all__ = ["MOST_BYTES", "is_plain_text", "parse", "read_bytes"]
 
 MOST_BYTES: Final = 1 << 20
 _MOST_NODES: Final = 200_000
@@ -65,16 +65,18 @@ def read_bytes(path: FilePath) -> bytes:
         raise InputError([Problem(f"cannot be read: {error}", file=shown(name))]) from error
     except OSError as error:
         raise InputError([_unreadable(name, error)]) from error
-    with os.fdopen(handle, "rb") as file:
+    try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
             raise InputError([Problem("is a folder", file=name, fix="name the platform file in it")])
         if not stat.S_ISREG(mode):
             raise InputError([Problem("is not a regular file", file=name, fix="`-` reads standard input")])
-        try:
+        with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise InputError([_unreadable(name, error)]) from error
+    except OSError as error:
+        raise InputError([_unreadable(name, error)]) from error
+    finally:
+        os.close(handle)
 
 
 def _unreadable(name: str, error: OSError) -> Problem:
@@ -366,6 +368,13 @@ class _Builder:
             top.data[key] = value
         self.values[path] = place
         return path
+
+
+def is_plain_text(text: str) -> bool:
+    """Whether a word written without quotes is read as the text it is."""
+    return re.fullmatch(
+        r"[A-Za-z0-9][A-Za-z0-9._/@+-]*(?:://[A-Za-z0-9][A-Za-z0-9._/@+-]*)?", text
+    ) is not None and (isinstance(_resolve(text, plain=True)[0], str))
 
 
 def _resolve(text: str, *, plain: bool) -> tuple[Any, str]:

@@ -1,5 +1,6 @@
 """Names that point at something: it must exist."""
 
+import importlib
 from collections.abc import Collection, Iterator
 
 from stoker.platform.check.finding import Finding, names_text, suggest
@@ -63,10 +64,10 @@ def _priced_gpus(platform: Platform) -> Iterator[Finding]:
 def components(platform: Platform) -> Iterator[Finding]:
     """Components that the catalogue has a pinned version of."""
     try:
-        from stoker.catalog.components import components as catalogue
-    except ImportError:
+        catalogue = importlib.import_module("stoker.catalog.components")
+    except ImportError:  # the catalogue of components is being written; then nothing can be said
         return
-    known = [item.name for item in catalogue()]
+    known = dict.fromkeys(item.name for item in catalogue.components())
     for name in platform.components.versions:
         yield from _exists(("components", "versions", name), "component", name, known)
     for index, name in enumerate(platform.components.installed):

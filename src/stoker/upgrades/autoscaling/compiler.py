@@ -11,6 +11,9 @@ Knative scales its revisions itself: nothing is emitted for that mode.
 from creation and ``cooldownPeriod`` from the last activity, and both cover a load, so a replica that was just started is
 not taken away while it loads (pkg/scaling/executor/scale_scaledobjects.go scaleToZeroOrIdle).
 
+The fallback holds at least the minimum, and one replica at zero: an inactive tier with a failing trigger is then left as it
+is instead of being taken to zero (RequestScale, same file), so an outage of Prometheus ends no running batch.
+
 scalingModifiers are not used: the combination stands in one PromQL query (see load.py), wake and warm-up triggers are meant
 to win by being larger, and a formula over a trigger that fails takes the whole ScaledObject with it.
 """

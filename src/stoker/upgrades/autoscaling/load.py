@@ -11,8 +11,8 @@ Which combination of ``running`` and ``waiting``, and why:
 * Sized concurrency may be too high for the prompts that really come: the KV pool fills, requests wait with reason
   "capacity", and running stays under the target. Signal ``queue`` (the default) therefore counts a waiting request as
   ``target_concurrency / target_queue`` running ones, so that a queue at its target is worth one more replica for each one
-  there is, and bounds that term by ``target_concurrency`` for each engine that serves: one evaluation asks for at most
-  twice what serves now. Replicas that are still loading emit nothing, so they are not asked for a second time.
+  that serves, and bounds the term there: a longer queue asks for no more. Replicas that are still loading emit nothing and
+  do not raise the bound, so they are not asked for a second time.
 * Signal ``kv-cache`` sums the share of KV blocks in use over pods against the target utilisation (0 to 1, not percent).
 
 "Deferred" waiting requests (KV transfer, grammar compilation) are not short of capacity; where the release splits the

@@ -1,6 +1,6 @@
 """One ServiceAccount a model: no rights in the cluster, a place for cloud identity and pull secrets."""
 
-from stoker.platform.storage import ObjectStorage, OciStorage
+from stoker.platform.storage import HubStorage, ObjectStorage, OciStorage
 from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.upgrades.objects import Emitted, Upgrade, Wave, emit
 
@@ -26,6 +26,9 @@ def _account(platform: ResolvedPlatform, model: ResolvedModel) -> Emitted:
     # (kserve v0.20.0 pkg/credentials/service_account_credentials.go).
     stores = [
         entry.credentials for entry in entries if isinstance(entry, ObjectStorage) and entry.credentials
+    ]
+    stores += [
+        entry.credentials.name for entry in entries if isinstance(entry, HubStorage) and entry.credentials
     ]
     pulls = [entry.pull_secret for entry in entries if isinstance(entry, OciStorage) and entry.pull_secret]
     return emit(

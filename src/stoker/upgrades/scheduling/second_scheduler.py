@@ -4,6 +4,7 @@ import hashlib
 import json
 from typing import Final
 
+from stoker.catalog.kubernetes import kubernetes_minor
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades.objects import PLATFORM_NAMESPACE, Emitted, Object, Upgrade, Wave, emit
 
@@ -17,7 +18,6 @@ _PORT: Final = (
     10259  # kube-scheduler's HTTPS port (kubernetes.io/docs/reference/networking/ports-and-protocols)
 )
 _NOBODY: Final = 65534
-_IMAGE: Final = "registry.k8s.io/kube-scheduler"
 _GPU_WEIGHT: Final = 5
 _FIT_WEIGHT: Final = 3
 
@@ -232,7 +232,7 @@ def _container(platform: ResolvedPlatform) -> Object:
     return {
         "name": "kube-scheduler",
         # Never newer than the API server (kubernetes.io/releases/version-skew-policy), hence the cluster's own minor.
-        "image": f"{_IMAGE}:v{platform.spec.cluster.version}.0",
+        "image": kubernetes_minor(platform.spec.cluster.version).scheduler_image,
         "command": ["kube-scheduler", f"--config={_CONFIG_PATH}/{_CONFIG_KEY}", "--v=2"],
         "ports": [{"name": "https", "containerPort": _PORT}],
         "livenessProbe": {**get, "initialDelaySeconds": 15, "timeoutSeconds": 5},

@@ -4,6 +4,7 @@ from stoker.sizing.resolved import ResolvedCanary, ResolvedModel, ResolvedPlatfo
 from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, emit
 from stoker.upgrades.scheduling.placement import rolling_update
 from stoker.upgrades.serving.pods import engine_pod, pod_labels
+from stoker.upgrades.tenancy.queues import queue_labels
 
 __all__ = ["compile_deployment", "service_object"]
 
@@ -38,7 +39,7 @@ def _version(
             "progressDeadlineSeconds": max(600, 3 * model.startup_seconds),
             "revisionHistoryLimit": 5,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": {**labels, **queue_labels(platform, model)}},
                 "spec": engine_pod(platform, model, canary).pod_spec("engine"),
             },
         },

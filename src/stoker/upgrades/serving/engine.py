@@ -303,7 +303,6 @@ def _triton(launch: Launch) -> _Parts:
     ours = [
         option("--model-repository", launch.delivery.mount_path),
         option("--http-port", model.port),
-        option("--grpc-port", 9000),
         option("--metrics-port", 8002),
         option("--exit-timeout-secs", model.drain_seconds),
     ]

@@ -11,6 +11,7 @@ from stoker.upgrades.scheduling.placement import rolling_update
 from stoker.upgrades.serving.engine import Launch, launch_of
 from stoker.upgrades.serving.pods import engine_pod, engine_security
 from stoker.upgrades.serving.steps import detector_url, explainer, transformer
+from stoker.upgrades.tenancy.queues import queue_labels
 
 __all__ = ["compile_runtimes", "compile_standard", "model_spec", "predictor_base", "runtime_name"]
 
@@ -134,7 +135,10 @@ def predictor_base(
     built: Object = compact(
         {
             **pod.fields,
-            "labels": {"stoker.dev/version": canary.name if canary else "stable"},
+            "labels": {
+                "stoker.dev/version": canary.name if canary else "stable",
+                **queue_labels(platform, model),
+            },
             "model": model_spec(launch_of(model, canary), pod.container),
             "initContainers": pod.init_containers or None,
             "volumes": pod.volumes,

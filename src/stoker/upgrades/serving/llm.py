@@ -8,6 +8,7 @@ from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, compact, emi
 from stoker.upgrades.serving.engine import launch_of
 from stoker.upgrades.serving.multinode import leader_pod, worker_pod
 from stoker.upgrades.serving.pods import EnginePod, engine_pod, pod_labels
+from stoker.upgrades.tenancy.queues import queue_labels
 
 __all__ = ["compile_llm", "compile_pipeline_presets"]
 
@@ -54,7 +55,7 @@ def _service(platform: ResolvedPlatform, model: ResolvedModel, canary: ResolvedC
     owned = model.scaling.enabled and canary is None
     spec: Object = {
         "model": _model(model, canary),
-        "labels": pod_labels(model, version),
+        "labels": {**pod_labels(model, version), **queue_labels(platform, model)},
         # Absent where a ScaledObject owns the count; the controller then keeps what it finds (PreserveDeploymentReplicas).
         "replicas": None if owned else canary.replicas if canary else model.min_replicas,
         "parallelism": _parallelism(model),

@@ -11,6 +11,7 @@ from stoker.upgrades.serving.arguments import Option, option
 from stoker.upgrades.serving.deployment import service_object
 from stoker.upgrades.serving.engine import EngineCommand, engine_command, launch_of, with_options
 from stoker.upgrades.serving.pods import EnginePod, engine_pod, pod_labels
+from stoker.upgrades.tenancy.queues import queue_labels
 
 __all__ = ["compile_group", "leader_pod", "worker_pod"]
 
@@ -84,7 +85,7 @@ def _version(
     group: Object = {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
         "kind": "LeaderWorkerSet",
-        "metadata": {"name": name, "namespace": model.namespace},
+        "metadata": {"name": name, "namespace": model.namespace, "labels": queue_labels(platform, model)},
         "spec": {
             "replicas": None if owned else canary.replicas if canary else model.min_replicas,
             "startupPolicy": "LeaderCreated",

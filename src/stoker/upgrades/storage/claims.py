@@ -119,13 +119,14 @@ def _claim(
 
 def _copy_job(platform: ResolvedPlatform, version: Version) -> Emitted:
     model, delivery = version.model, version.delivery
+    token = delivery.entry.credentials if isinstance(delivery.entry, NfsStorage | CsiStorage) else None
     container = tool_container(
         "copy",
         ["copy", _ROOT, delivery.sub_path, delivery.source],
         mounts=[{"name": "weights", "mountPath": _ROOT}],
         memory="8Gi",
         cpu="2",
-        env=download_environment(delivery.entry, None),
+        env=download_environment(delivery.entry, token),
     )
     pod: Object = {
         "restartPolicy": "OnFailure",

@@ -1,6 +1,7 @@
 """The container that copies, stages and waits for weights, and the ConfigMap that holds its program."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Final
 
@@ -30,7 +31,9 @@ _PROGRAM_MOUNT: Final = "/opt/stoker"
 _SECURITY: Final[Object] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
+@cache
 def program_text() -> str:
+    """Text of the packaged program."""
     return resources.files("stoker.upgrades.storage.scripts").joinpath(_PROGRAM).read_text(encoding="utf-8")
 
 
