@@ -16,7 +16,9 @@ def test_every_field_says_what_it_is_and_why_its_default_is_right(path: str) -> 
 
     assert about.what
     assert about.type
-    assert about.required or about.default in EVIDENT or path in CONSTANT or about.why, "a default without why"
+    assert about.required or about.default in EVIDENT or path in CONSTANT or about.why, (
+        "a default without why"
+    )
 
 
 def test_a_leaf_is_explained_in_full() -> None:

@@ -176,7 +176,9 @@ def test_a_common_mistake_is_told_in_these_words(text: str, expected: str) -> No
 
 
 def test_problems_of_every_kind_come_at_once_and_in_the_order_of_the_file() -> None:
-    text = HEAD + "models:\n  - {name: a, name: b, source: x}\n  - {name: c, source: *s, tier: prod}\nkind: P\n"
+    text = (
+        HEAD + "models:\n  - {name: a, name: b, source: x}\n  - {name: c, source: *s, tier: prod}\nkind: P\n"
+    )
 
     found = problems(text)
 

@@ -34,9 +34,13 @@ def test_a_name_that_yaml_would_read_as_something_else_stays_a_name(name: str) -
 
 def test_answers_are_checked_all_at_once() -> None:
     with pytest.raises(InputError) as refused:
-        render_template("minimal", {"name": "A b", "gpu": "A1000000", "nodes": "0", "source": "x\ny", "colour": "red"})
+        render_template(
+            "minimal", {"name": "A b", "gpu": "A1000000", "nodes": "0", "source": "x\ny", "colour": "red"}
+        )
 
-    assert ["name", "gpu", "nodes", "source", "colour"] == [problem.path for problem in refused.value.problems]
+    assert ["name", "gpu", "nodes", "source", "colour"] == [
+        problem.path for problem in refused.value.problems
+    ]
 
 
 def test_questions_have_defaults_that_pass_their_own_check() -> None:

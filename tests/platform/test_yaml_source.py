@@ -83,7 +83,13 @@ def test_a_number_keeps_its_text_so_that_1_30_is_not_shown_as_1_3() -> None:
         pytest.param("a: 1\nb: *a\n", "an alias (*a)", 2, 4, id="an alias"),
         pytest.param("*a : 1\n", "an alias (*a)", 1, 1, id="an alias as key"),
         pytest.param("<<: {a: 1}\n", "a merge key (<<)", 1, 1, id="a merge key"),
-        pytest.param("a: !!python/object:os.system x\n", "a tag (tag:yaml.org,2002:python/object:os.system)", 1, 4, id="a tag"),
+        pytest.param(
+            "a: !!python/object:os.system x\n",
+            "a tag (tag:yaml.org,2002:python/object:os.system)",
+            1,
+            4,
+            id="a tag",
+        ),
         pytest.param("1: x\n", 'the key "1" is not a text', 1, 1, id="a number as key"),
         pytest.param("? \n: x\n", "an empty key", 1, 2, id="an empty key"),
         pytest.param("a: " + "9" * 100, "a number of 100 characters", 1, 4, id="a huge number"),
@@ -148,7 +154,11 @@ def test_a_refused_key_takes_its_whole_value_with_it() -> None:
         pytest.param(lambda path: None, "no such file", id="a file that is not there"),
         pytest.param(lambda path: path.mkdir(), "is a folder", id="a folder"),
         pytest.param(os.mkfifo, "is not a regular file", id="a pipe"),
-        pytest.param(lambda path: path.symlink_to(path), "cannot be read: Too many levels of symbolic links", id="a loop"),
+        pytest.param(
+            lambda path: path.symlink_to(path),
+            "cannot be read: Too many levels of symbolic links",
+            id="a loop",
+        ),
         pytest.param(lambda path: path.symlink_to("/dev/zero"), "is not a regular file", id="a device"),
     ],
 )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Output", "OutputOption", "err", "out", "print_json", "table"]
 
+_PIPE_WIDTH = 200
+
 
 class Output(StrEnum):
     TEXT = "text"
@@ -30,7 +32,8 @@ OutputOption = Annotated[
 def out() -> "Console":
     from rich.console import Console
 
-    return Console(soft_wrap=True, highlight=False)
+    # A pipe has no width: rows stay whole for grep and for logs.
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def err() -> "Console":

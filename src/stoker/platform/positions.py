@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["Path", "Source", "field_path", "shown"]
+__all__ = ["Path", "Source", "field_path", "looks_like_token", "shown"]
 
 Path = tuple[str | int, ...]
 
-_PLAIN_KEY: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]*$")
+_PLAIN_KEY: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")
 _MOST_SHOWN: Final = 80
 # Tokens whose shape alone tells what they are: a message that repeats one puts it into the logs of a CI system.
 _TOKEN: Final = re.compile(
@@ -88,7 +88,7 @@ class Source:
 
     def at(self, path: Path, *, key: bool = False) -> tuple[int, int]:
         """Line and column of a path, or of the nearest section around it; (0, 0) where nothing has a place."""
-        place = (self.keys if key else self.values).get(path)
+        place = (self.keys if key and path else self.values).get(path)
         while place is None:
             if not path:
                 return (0, 0)

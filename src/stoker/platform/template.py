@@ -18,7 +18,8 @@ from stoker.platform.yaml_source import is_plain_text
 
 __all__ = ["Question", "questions", "render_template", "templates"]
 
-_PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
+# What follows an answer without a space is one word with it, and is quoted with it.
+_PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}([\w-]*)")
 
 _DESCRIPTIONS: Final = {
     "minimal": "one model on one kind of GPU node",
@@ -100,7 +101,7 @@ def questions(template: str) -> tuple[Question, ...]:
     Raises:
         UnknownNameError: no template has that name.
     """
-    keys = dict.fromkeys(_PLACEHOLDER.findall(_text(template)))
+    keys = dict.fromkeys(match[1] for match in _PLACEHOLDER.finditer(_text(template)))
     return tuple(Question(key, *_QUESTIONS[key]) for key in keys)
 
 
@@ -117,7 +118,7 @@ def render_template(name: str, answers: Mapping[str, str] | None = None) -> str:
     if problems:
         raise InputError(problems)
     values = {key: given.get(key, question.default) for key, question in asked.items()}
-    return _PLACEHOLDER.sub(lambda match: _scalar(match[1], values[match[1]]), _text(name))
+    return _PLACEHOLDER.sub(lambda match: _scalar(match[1], values[match[1]] + match[2]), _text(name))
 
 
 def _faults(asked: Mapping[str, Question], given: Mapping[str, str]) -> Iterator[Problem]:

@@ -82,14 +82,3 @@ def test_dra_claims_take_the_place_of_the_extended_resource(
     (request,) = template["spec"]["spec"]["devices"]["requests"]
     assert request["exactly"]["count"] == model.gpus_per_pod
     assert request["exactly"]["deviceClassName"] == "gpu.nvidia.com"
-
-
-def test_shares_of_a_gpu_stay_with_the_device_plugin_under_dra(resolved: Resolver, base: str) -> None:
-    text = base.replace("nodes: 4}", "nodes: 4, sharing: {mode: time-slicing}}")
-    text = text.replace(
-        "hf://meta-llama/Meta-Llama-3-70B-Instruct", "hf://meta-llama/Meta-Llama-3-8B-Instruct"
-    )
-    platform = resolved(text + "cluster: {version: '1.35', gpuAllocation: dra}\n")
-    resources = container_resources(platform, platform.models["chat"])
-    assert "claims" not in resources
-    assert "nvidia.com/gpu.shared" in resources["limits"]

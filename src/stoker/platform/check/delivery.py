@@ -9,7 +9,7 @@ from stoker.platform.check.pools import shape_of
 from stoker.platform.cluster import Pool
 from stoker.platform.document import Platform
 from stoker.platform.models import Model
-from stoker.platform.positions import Path
+from stoker.platform.positions import Path, shown
 from stoker.platform.storage import NvmeStorage, Storage
 
 __all__ = ["deliveries"]
@@ -31,7 +31,7 @@ def deliveries(platform: Platform) -> Iterator[Finding]:
             yield Finding(
                 (*at, "storage"),
                 "the source is a volume that is there already, so no storage entry delivers it",
-                found=f'"{model.storage}"',
+                found=shown(model.storage),
                 wanted="no storage beside a pvc:// source",
                 fix="delete storage, or name where the weights come from as source",
             )

@@ -8,7 +8,7 @@ from stoker.platform.check.finding import Finding
 from stoker.platform.document import Platform
 from stoker.platform.models import EnvVar, Model, PipelineStep
 from stoker.platform.observability import ReceiverType
-from stoker.platform.positions import Path, looks_like_token
+from stoker.platform.positions import Path, looks_like_token, shown
 
 __all__ = ["images", "receivers", "variables"]
 
@@ -48,7 +48,7 @@ def images(platform: Platform) -> Iterator[Finding]:
             yield Finding(
                 (*at, "image"),
                 "the image has no tag" if not colon else "the tag latest changes under a running platform",
-                found=f'"{image[:70]}"',
+                found=shown(image[:70]),
                 wanted="a release's tag, or a digest",
                 fix=f"write `{image.removesuffix(':latest')[:60]}:VERSION`",
             )
@@ -76,7 +76,7 @@ def _variable(at: Path, variable: EnvVar, seen: set[str]) -> Iterator[Finding]:
         yield Finding(
             (*at, "name"),
             "the variable is given twice",
-            found=f'"{variable.name[:70]}"',
+            found=shown(variable.name[:70]),
             fix="delete one of them",
         )
     if (variable.value is None) == (variable.secret is None):
@@ -105,7 +105,7 @@ def receivers(platform: Platform) -> Iterator[Finding]:
             yield Finding(
                 ("observability", "receivers", index, "channel"),
                 f"{receiver.type.value} has no channels",
-                found=f'"{receiver.channel}"',
+                found=shown(receiver.channel),
                 wanted="channel with type slack only",
                 fix="delete it",
             )

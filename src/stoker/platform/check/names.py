@@ -5,7 +5,7 @@ from typing import Final
 
 from stoker.platform.check.finding import Finding, tenant_of
 from stoker.platform.document import Platform
-from stoker.platform.positions import Path
+from stoker.platform.positions import Path, shown
 
 __all__ = ["derived_names", "namespaces", "unique_names"]
 
@@ -37,7 +37,7 @@ def _repeated(section: Path, key: str, names: Iterable[str]) -> Iterator[Finding
             yield Finding(
                 (*section, index, key),
                 f"the name is taken by {section[-1]}[{first[name]}]",
-                found=f'"{name}"',
+                found=shown(name),
                 wanted="a name of its own",
                 fix="rename one of them",
             )
@@ -61,7 +61,7 @@ def derived_names(platform: Platform) -> Iterator[Finding]:
                 yield Finding(
                     ("models", index, "canary", "name"),
                     f"the canary is deployed as {name}, which is also the name that models[{clash}] is deployed under",
-                    found=f'"{model.canary.name}"',
+                    found=shown(model.canary.name),
                     fix="rename the canary or that model",
                 )
             versions.setdefault((tenant, name), index)
@@ -72,7 +72,7 @@ def derived_names(platform: Platform) -> Iterator[Finding]:
                 yield Finding(
                     ("models", index, "lora", number, "name"),
                     f"requests name it as `model`, and models[{clash}] of the same tenant has that name",
-                    found=f'"{adapter.name}"',
+                    found=shown(adapter.name),
                     fix="rename the adapter",
                 )
             adapters.setdefault(key, index)
@@ -84,7 +84,7 @@ def derived_names(platform: Platform) -> Iterator[Finding]:
             yield Finding(
                 ("graphs", index, "name"),
                 f"models[{owned[tenant, graph.name]}] of the same tenant has that name, and both make a Service",
-                found=f'"{graph.name}"',
+                found=shown(graph.name),
                 fix="rename the graph",
             )
 
@@ -107,18 +107,18 @@ def namespaces(platform: Platform) -> Iterator[Finding]:
                 yield Finding(
                     path,
                     f"tenants[{taken[name]}] has the same namespace, and quotas count per namespace",
-                    found=f'"{name}"',
+                    found=shown(name),
                     wanted="a namespace of its own",
                 )
         elif name in _SYSTEM or name.startswith("kube-"):
             yield Finding(
-                path, "is a namespace of Kubernetes itself", found=f'"{name}"', fix="name another namespace"
+                path, "is a namespace of Kubernetes itself", found=shown(name), fix="name another namespace"
             )
         elif name in components:
             yield Finding(
                 path,
                 f"is the namespace of {components[name]}, which a tenant's quota and network policies would break",
-                found=f'"{name}"',
+                found=shown(name),
                 fix="name another namespace",
             )
         taken.setdefault(name, index)

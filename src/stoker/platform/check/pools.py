@@ -7,7 +7,7 @@ from stoker.errors import UnknownNameError
 from stoker.platform.check.finding import Finding, names_text, suggest
 from stoker.platform.cluster import GpuAllocation, Pool, SharingMode
 from stoker.platform.document import Platform
-from stoker.platform.positions import Path
+from stoker.platform.positions import Path, shown
 
 __all__ = ["allocation", "gpu_of", "pools", "shape_of"]
 
@@ -66,7 +66,7 @@ def _hardware(at: Path, pool: Pool) -> Iterator[Finding]:
         yield Finding(
             (*at, "gpu"),
             f"{shape.name} has {shape.gpu}",
-            found=f'"{pool.gpu}"',
+            found=shown(pool.gpu),
             wanted=shape.gpu,
             fix="delete gpu: the shape says it",
         )
@@ -88,7 +88,7 @@ def _unknown(at: Path, key: str, name: str) -> Iterator[Finding]:
         yield Finding(
             (*at, key),
             f"the catalogue has no such {what}",
-            found=f'"{name}"',
+            found=shown(name),
             wanted=f"a name that `stoker catalog {command}` lists",
             fix=error.fix,
         )
@@ -137,7 +137,7 @@ def _profiles(at: Path, kind: Gpu, wanted: dict[str, int]) -> Iterator[Finding]:
             yield Finding(
                 (*path, name),
                 f"{kind.name} has no such MIG profile",
-                found=f'"{name}"',
+                found=shown(name),
                 wanted=names_text(offered),
                 fix=suggest(name, offered),
             )

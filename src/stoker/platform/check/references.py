@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from stoker.platform.check.finding import Finding, names_text, suggest
 from stoker.platform.document import Platform
-from stoker.platform.positions import Path
+from stoker.platform.positions import Path, shown
 
 __all__ = ["components", "references"]
 
@@ -38,7 +38,7 @@ def _exists(path: Path, kind: str, name: str | None, known: Collection[str]) -> 
         yield Finding(
             path,
             f"no {kind} has that name",
-            found=f'"{name}"',
+            found=shown(name),
             wanted=names_text(known),
             fix=suggest(name, known),
         )
@@ -55,7 +55,7 @@ def _priced_gpus(platform: Platform) -> Iterator[Finding]:
             yield Finding(
                 ("cost", "usdPerGpuHour", name),
                 "the catalogue has no such GPU",
-                found=f'"{name}"',
+                found=shown(name),
                 wanted="a type that `stoker catalog gpus` lists",
                 fix=error.fix,
             )

@@ -8,7 +8,7 @@ from stoker.platform.check.cron import cron_fault, timezone_fault
 from stoker.platform.check.finding import Finding, mode_of
 from stoker.platform.document import Platform
 from stoker.platform.models import Model, Tier
-from stoker.platform.positions import Path
+from stoker.platform.positions import Path, shown
 from stoker.platform.serving import ServingMode
 
 __all__ = ["brokers", "replicas", "wakes", "windows"]
@@ -119,7 +119,7 @@ def _broker(at: Path, broker: Broker) -> Iterator[Finding]:
         yield Finding(
             (*at, "region"),
             f"{broker.type} has no region",
-            found=f'"{broker.region}"',
+            found=shown(broker.region),
             wanted="region with aws-sqs-queue only",
             fix="delete it",
         )
@@ -127,7 +127,7 @@ def _broker(at: Path, broker: Broker) -> Iterator[Finding]:
         yield Finding(
             (*at, "consumerGroup"),
             f"{broker.type} has no consumer groups",
-            found=f'"{broker.consumer_group}"',
+            found=shown(broker.consumer_group),
             wanted="consumerGroup with kafka and redis-streams only",
             fix="delete it",
         )
@@ -147,15 +147,15 @@ def _window(at: Path, window: CronWindow, model: Model | None) -> Iterator[Findi
             yield Finding(
                 (*at, key),
                 fault,
-                found=f'"{expression}"',
+                found=shown(expression),
                 wanted="minute (0-59), hour (0-23), day (1-31), month (1-12), weekday (0-6)",
             )
     if window.start == window.end:
-        yield Finding((*at, "end"), "start and end are the same, which KEDA refuses", found=f'"{window.end}"')
+        yield Finding((*at, "end"), "start and end are the same, which KEDA refuses", found=shown(window.end))
     fault, fix = timezone_fault(window.timezone)
     if fault:
         yield Finding(
-            (*at, "timezone"), fault, found=f'"{window.timezone}"', wanted="an IANA time zone", fix=fix
+            (*at, "timezone"), fault, found=shown(window.timezone), wanted="an IANA time zone", fix=fix
         )
     if model is not None and model.replicas is not None and window.replicas > model.replicas.max:
         yield Finding(

@@ -7,7 +7,7 @@ from stoker.platform.check.finding import KSERVE_COMPONENT_MODES, Finding, mode_
 from stoker.platform.check.placement import must_span_nodes, node_sizes
 from stoker.platform.document import Platform
 from stoker.platform.models import EngineName, Model
-from stoker.platform.positions import Path
+from stoker.platform.positions import Path, shown
 from stoker.platform.serving import ServingMode
 
 __all__ = ["canaries", "graphs", "modes"]
@@ -122,7 +122,7 @@ def graphs(platform: Platform) -> Iterator[Finding]:
                 yield Finding(
                     (*at, "model"),
                     f"model {model.name} is served in mode {mode_of(platform, model).value}, and a graph routes to InferenceServices",
-                    found=f'"{model.name}"',
+                    found=shown(model.name),
                     wanted="a model in mode Standard or Knative",
                 )
             if graph.type == "Splitter" and step.weight is None:

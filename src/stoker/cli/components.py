@@ -1,0 +1,2 @@
+def components() -> None:
+    pass
