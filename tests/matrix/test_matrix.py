@@ -10,14 +10,13 @@ import promql_parser
 import pytest
 from tests.matrix.coverage import every_option, used_options
 from tests.matrix.matrix import EXAMPLE, FILES, PLATFORMS, compiled, document, external, resolved
-from tests.schemas.core_schemas import MINORS
-from tests.schemas.crd_schemas import CRDS
-from tests.schemas.references import unresolved
-from tests.schemas.validate import validate_object
+from tests.schemas.validate import CRDS, validate_object
 
 from stoker.platform.document import Platform
 from stoker.platform.load import load
 from stoker.render.yaml_text import dump
+from stoker.schemas.core_schemas import MINORS
+from stoker.schemas.references import unresolved
 from stoker.sizing.resolve import resolve
 from stoker.upgrades import compile_platform
 

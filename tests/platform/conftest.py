@@ -1,6 +1,8 @@
-"""Lets the tests of this folder share their documents, which importlib mode does not."""
+"""Lets the tests of this folder share their documents as `tests.platform.documents`, the name that mypy knows them by."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)

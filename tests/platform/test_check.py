@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from documents import document, problems_of
+from tests.platform.documents import document, problems_of
 
 from stoker.platform.check import check
 from stoker.platform.document import Platform
@@ -103,6 +103,8 @@ BROKEN: list[tuple[str, dict[str, Any], str, str]] = [
     ("a password in plain text", {M + "engine": {"env": [{"name": "DB_PASSWORD", "value": "hunter2"}]}}, "models[0].engine.env[0].value", "looks like a credential"),
     ("an AWS key in plain text", {M + "engine": {"env": [{"name": "X", "value": "AKIAABCDEFGHIJKLMNOP"}]}}, "models[0].engine.env[0].value", "looks like a credential"),
     ("an API key as argument", {M + "engine": {"args": ["--api-key=sk-abcdefghijkl"]}}, "models[0].engine.args[0]", "looks like a credential"),
+    ("a version of an unknown component", {"components.versions": {"keada": "2.20.2"}}, "components.versions.keada", "no component has that name"),
+    ("an unknown component that is there", {"components.installed": ["prometheus-oprator"]}, "components.installed[0]", "no component has that name"),
     ("a channel for PagerDuty", {"observability.receivers": [{"name": "p", "type": "pagerduty", "secret": {"name": "s", "key": "k"}, "channel": "#a"}]}, "observability.receivers[0].channel", "pagerduty has no channels"),
 ]  # fmt: skip
 

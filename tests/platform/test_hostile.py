@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from documents import SMALL, document, problems
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.platform.documents import SMALL, document, problems
 
 from stoker.errors import InputError
 from stoker.platform.explain import fields
@@ -198,7 +198,7 @@ def _placed(path: str, value: Any) -> dict[str, Any]:
         dotted.append(part)
         if part in lists:
             dotted.append("0")
-    result = document()
+    result: dict[str, Any] = document()
     node: Any = result
     for index, part in enumerate(dotted):
         if isinstance(node, list):

@@ -3,7 +3,7 @@
 import textwrap
 
 import pytest
-from documents import problems
+from tests.platform.documents import problems
 
 HEAD = "name: demo\npools:\n  - {name: gpu, gpu: A100-SXM-80GB, nodes: 4}\n"
 MODEL = "models:\n  - name: llama\n    source: hf://meta-llama/Llama-3.1-8B-Instruct\n"

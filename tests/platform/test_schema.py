@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from documents import document, problems_of
+from tests.platform.documents import document, problems_of
 
 from stoker.platform.load import load
 from stoker.platform.schema import json_schema

@@ -151,7 +151,7 @@ def test_a_refused_key_takes_its_whole_value_with_it() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        pytest.param(lambda path: None, "no such file", id="a file that is not there"),
+        pytest.param(lambda _: None, "no such file", id="a file that is not there"),
         pytest.param(lambda path: path.mkdir(), "is a folder", id="a folder"),
         pytest.param(os.mkfifo, "is not a regular file", id="a pipe"),
         pytest.param(

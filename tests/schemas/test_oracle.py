@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.schemas.cel_rules import AVAILABLE
-from tests.schemas.kind_rules import STRICTER
 from tests.schemas.validate import validate_object
+
+from stoker.schemas.cel_rules import AVAILABLE
+from stoker.schemas.kind_rules import STRICTER
 
 MINOR = "1.36"
 API = Path(__file__).resolve().parents[3] / "shared" / "oracle" / "api"

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.schemas.core_schemas import MINORS, kinds
 from tests.schemas.validate import validate_object
+
+from stoker.schemas.core_schemas import MINORS, kinds
 
 Object = dict[str, Any]
 LABELS = {"app": "vllm"}

@@ -77,8 +77,34 @@ class ModelArchitecture:
 
 
 def _interim() -> dict[str, ModelArchitecture]:
-    def llama(name: str, hf: str, params: int, layers: int, hidden: int, inter: int, heads: int) -> ModelArchitecture:
-        return ModelArchitecture(name, (f"meta-llama/{hf}", f"meta-llama/{hf}-Instruct"), "llama", "generate", params, params, layers, hidden, inter, heads, 8, 128, 128256, Attention.GQA, 0, 8192, 0, 0, "bf16", None, None, True, "")
+    def llama(
+        name: str, hf: str, params: int, layers: int, hidden: int, inter: int, heads: int
+    ) -> ModelArchitecture:
+        return ModelArchitecture(
+            name,
+            (f"meta-llama/{hf}", f"meta-llama/{hf}-Instruct"),
+            "llama",
+            "generate",
+            params,
+            params,
+            layers,
+            hidden,
+            inter,
+            heads,
+            8,
+            128,
+            128256,
+            Attention.GQA,
+            0,
+            8192,
+            0,
+            0,
+            "bf16",
+            None,
+            None,
+            True,
+            "",
+        )
 
     return {
         "llama-3-70b": llama("llama-3-70b", "Meta-Llama-3-70B", 70553706496, 80, 8192, 28672, 64),
@@ -94,7 +120,11 @@ def model(name: str) -> ModelArchitecture:
     from stoker.errors import UnknownNameError
 
     for item in _interim().values():
-        if name.lower() in (item.name, *(h.lower() for h in item.hf_ids), *(h.rpartition("/")[2].lower() for h in item.hf_ids)):
+        if name.lower() in (
+            item.name,
+            *(h.lower() for h in item.hf_ids),
+            *(h.rpartition("/")[2].lower() for h in item.hf_ids),
+        ):
             return item
     raise UnknownNameError("model", name, _interim())
 

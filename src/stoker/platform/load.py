@@ -49,9 +49,10 @@ class Document:
 
         A field that is not written stands where the section around it does; (0, 0) where nothing is known.
         """
-        while path and path not in self._paths:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return self.source.at(self._paths.get(path, ()))
+        near = path
+        while near and near not in self._paths:
+            near = near[: max(near.rfind("."), near.rfind("["), 0)]
+        return self.source.at(self._paths.get(near, ()), key=near != path)
 
 
 def load(path: FilePath | str) -> Platform:

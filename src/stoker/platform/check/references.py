@@ -1,8 +1,10 @@
 """Names that point at something: it must exist."""
 
-import importlib
 from collections.abc import Collection, Iterator
 
+from stoker.catalog.components import components as catalogue
+from stoker.catalog.gpus import gpu
+from stoker.errors import UnknownNameError
 from stoker.platform.check.finding import Finding, names_text, suggest
 from stoker.platform.document import Platform
 from stoker.platform.positions import Path, shown
@@ -45,9 +47,6 @@ def _exists(path: Path, kind: str, name: str | None, known: Collection[str]) -> 
 
 
 def _priced_gpus(platform: Platform) -> Iterator[Finding]:
-    from stoker.catalog.gpus import gpu
-    from stoker.errors import UnknownNameError
-
     for name in platform.cost.usd_per_gpu_hour:
         try:
             gpu(name)
@@ -63,11 +62,7 @@ def _priced_gpus(platform: Platform) -> Iterator[Finding]:
 
 def components(platform: Platform) -> Iterator[Finding]:
     """Components that the catalogue has a pinned version of."""
-    try:
-        catalogue = importlib.import_module("stoker.catalog.components")
-    except ImportError:  # the catalogue of components is being written; then nothing can be said
-        return
-    known = dict.fromkeys(item.name for item in catalogue.components())
+    known = dict.fromkeys(item.name for item in catalogue())
     for name in platform.components.versions:
         yield from _exists(("components", "versions", name), "component", name, known)
     for index, name in enumerate(platform.components.installed):

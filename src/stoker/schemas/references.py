@@ -7,7 +7,7 @@ Kubernetes, ClusterRoles of Kubernetes, runtimes that KServe ships) count as exi
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tests.schemas.pods import pods_of
+from stoker.schemas.pods import pods_of
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # kind, namespace or empty, name

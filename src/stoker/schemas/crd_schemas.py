@@ -6,25 +6,17 @@ unknown fields, a required field that has a default is filled before validation,
 keep their meaning.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import yaml
-from tests.schemas.handwritten import HANDWRITTEN
 
-CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
-FOLDERS = (
-    "gateway-api",
-    "gateway-api-inference-extension",
-    "keda",
-    "knative-serving",
-    "kserve",
-    "kueue",
-    "prometheus-operator",
-)
+from stoker.errors import InputError, Problem
+from stoker.schemas.handwritten import HANDWRITTEN
 
 _VALUE_KEYS = (
     "description", "title", "enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minProperties",
@@ -50,16 +42,28 @@ class CustomKind:
     """One served version of a CRD."""
 
     schema: dict[str, Any]
-    validator: jsonschema_rs.Validator
     namespaced: bool
     deprecation: str
 
+    @cached_property
+    def validator(self) -> jsonschema_rs.Validator:
+        """Compiled on first use: a cluster has hundreds of kinds, a platform a dozen."""
+        return jsonschema_rs.validator_for(_root(self.schema))
 
-@cache
-def custom_kinds() -> dict[tuple[str, str], CustomKind]:
-    """(apiVersion, kind) -> kind, of every CRD in ../shared/crds and of the handwritten schemas."""
+
+Kinds = Mapping[tuple[str, str], CustomKind]
+
+
+def load_kinds(folders: Iterable[Path]) -> Kinds:
+    """(apiVersion, kind) -> kind, of every CRD below the folders and of the handwritten schemas.
+
+    A folder's own CRD wins over a handwritten one of the same name.
+
+    Raises:
+        InputError: a folder that is not there, or a file that is no YAML.
+    """
     found: dict[tuple[str, str], CustomKind] = {}
-    for document in [*_documents(), *HANDWRITTEN]:
+    for document in [*HANDWRITTEN, *_documents(folders)]:
         spec = document["spec"]
         for version in spec["versions"]:
             if not version["served"]:
@@ -70,23 +74,24 @@ def custom_kinds() -> dict[tuple[str, str], CustomKind]:
                 warning = version.get("deprecationWarning") or "this version is deprecated"
             found[(f"{spec['group']}/{version['name']}", spec["names"]["kind"])] = CustomKind(
                 schema=schema,
-                validator=jsonschema_rs.validator_for(_root(schema)),
                 namespaced=spec["scope"] == "Namespaced",
                 deprecation=warning,
             )
     return found
 
 
-def _documents() -> list[dict[str, Any]]:
-    documents = []
-    for folder in FOLDERS:
-        for path in sorted((CRDS / folder).glob("*.yaml")):
-            documents += [
-                document
-                for document in yaml.load_all(path.read_text(), _Loader)
-                if document and document["kind"] == "CustomResourceDefinition"
-            ]
-    return documents
+def _documents(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError([Problem("is not a folder", file=str(folder), wanted="a folder with CRD files")])
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
+            except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+                raise InputError([Problem(f"cannot be read: {error}", file=str(path))]) from error
+            for document in documents:
+                if isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition":
+                    yield document
 
 
 def _root(schema: dict[str, Any]) -> dict[str, Any]:
