@@ -15,6 +15,7 @@ from stoker.cli.init import init
 from stoker.cli.render import render
 from stoker.cli.schema import schema
 from stoker.cli.size import size
+from stoker.cli.validate import validate
 from stoker.errors import ExitCode, InputError, Problem, StokerError
 
 __all__ = ["app", "main"]
@@ -61,6 +62,7 @@ app.command(rich_help_panel="Decide")(advise)
 app.command(rich_help_panel="Decide")(catalog)
 app.command(rich_help_panel="Compile")(render)
 app.command(rich_help_panel="Compile")(components)
+app.command(rich_help_panel="Compile")(validate)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Quantity",
     "SecretKey",
     "Section",
+    "ServiceName",
     "about",
     "bytes_of",
     "millicores_of",
@@ -57,6 +58,10 @@ def about(what: str, *, why: str = "", example: object = None) -> Any:
 # within the 63 characters of a Service name.
 Name = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=40)
+]
+# A Service is named after it, and a Service name begins with a letter (RFC 1035 label).
+ServiceName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=40)
 ]
 # Namespaces, Secrets and claims are named by the user elsewhere: the full RFC 1123 length is theirs.
 Label = Annotated[

@@ -69,7 +69,7 @@ class Cluster(Section):
         StringConstraints(pattern=r"^1\.(3[3-7])$"),
         about(
             "Kubernetes minor version of the target cluster: 1.33 to 1.37.",
-            why="1.35 is the newest minor that every pinned component is tested on by its own project.",
+            why="1.35: the newest minor within the stated range of every pinned component that states one.",
         ),
     ] = "1.35"
     gpu_stack: Annotated[

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from stoker.platform.autoscaling import ModelAutoscaling
-from stoker.platform.base import Duration, Label, Name, Percent, Quantity, SecretKey, Section, about
+from stoker.platform.base import (
+    Duration,
+    Label,
+    Name,
+    Percent,
+    Quantity,
+    SecretKey,
+    Section,
+    ServiceName,
+    about,
+)
 from stoker.platform.serving import ServingMode
 
 __all__ = [
@@ -238,7 +248,7 @@ def _replicas_from_count(value: object) -> object:
 class Model(Section):
     """One model that users call."""
 
-    name: Annotated[Name, about("Name of the model; requests use it as `model`, objects carry it.")]
+    name: Annotated[ServiceName, about("Name of the model; requests use it as `model`, objects carry it.")]
     source: Annotated[
         ModelUri,
         about(

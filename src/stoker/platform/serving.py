@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from stoker.platform.base import HostName, Label, Name, Section, about
+from stoker.platform.base import HostName, Label, Name, Section, ServiceName, about
 
 __all__ = ["Gateway", "Graph", "GraphStep", "Serving", "ServingMode"]
 
@@ -79,7 +79,7 @@ class GraphStep(Section):
 class Graph(Section):
     """A KServe InferenceGraph over models."""
 
-    name: Annotated[Name, about("Name of the graph.")]
+    name: Annotated[ServiceName, about("Name of the graph.")]
     tenant: Annotated[Name | None, about("Tenant that owns it.", why="The first step's model's tenant.")] = (
         None
     )

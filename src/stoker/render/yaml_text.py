@@ -23,7 +23,7 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
-def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+def _string(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     if "\n" in value and not re.search(r"[ \t]\n|[^\n\t -\U0010ffff]", value):
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|")
     if value.lower() in _WORDS or _NUMBER_LIKE.match(value):

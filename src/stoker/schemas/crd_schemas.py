@@ -26,7 +26,7 @@ _INTEGER_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1
 _EMBEDDED = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
 
 
-class _Loader(yaml.CSafeLoader):
+class Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: a plain ``=`` is a string, not YAML 1.1's value tag."""
 
 
@@ -34,7 +34,7 @@ def _plain_equals(loader: Any, node: yaml.ScalarNode) -> str:
     return str(loader.construct_scalar(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", _plain_equals)
+Loader.add_constructor("tag:yaml.org,2002:value", _plain_equals)
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,14 @@ Kinds = Mapping[tuple[str, str], CustomKind]
 def load_kinds(folders: Iterable[Path]) -> Kinds:
     """(apiVersion, kind) -> kind, of every CRD below the folders and of the handwritten schemas.
 
-    A folder's own CRD wins over a handwritten one of the same name.
+    Where a kind is there twice the first one counts, in the order of the folders and of the paths below them, and the
+    handwritten one last.
 
     Raises:
         InputError: a folder that is not there, or a file that is no YAML.
     """
     found: dict[tuple[str, str], CustomKind] = {}
-    for document in [*HANDWRITTEN, *_documents(folders)]:
+    for document in [*_documents(folders), *HANDWRITTEN]:
         spec = document["spec"]
         for version in spec["versions"]:
             if not version["served"]:
@@ -72,11 +73,12 @@ def load_kinds(folders: Iterable[Path]) -> Kinds:
             warning = ""
             if version.get("deprecated"):
                 warning = version.get("deprecationWarning") or "this version is deprecated"
-            found[(f"{spec['group']}/{version['name']}", spec["names"]["kind"])] = CustomKind(
+            kind = CustomKind(
                 schema=schema,
                 namespaced=spec["scope"] == "Namespaced",
                 deprecation=warning,
             )
+            found.setdefault((f"{spec['group']}/{version['name']}", spec["names"]["kind"]), kind)
     return found
 
 
@@ -86,7 +88,7 @@ def _documents(folders: Iterable[Path]) -> Iterator[dict[str, Any]]:
             raise InputError([Problem("is not a folder", file=str(folder), wanted="a folder with CRD files")])
         for path in sorted(folder.rglob("*.yaml")):
             try:
-                documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))
+                documents = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader))
             except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
                 raise InputError([Problem(f"cannot be read: {error}", file=str(path))]) from error
             for document in documents:

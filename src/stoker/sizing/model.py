@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stoker.catalog.engines import EngineRelease, release
-from stoker.catalog.models import ModelArchitecture, load_model_folder, model as known_model, models
+from stoker.catalog.models import ModelArchitecture, load_model_folder, models
+from stoker.catalog.models import model as known_model
 from stoker.errors import InputError, Problem, UnknownNameError, nearest
 from stoker.platform.base import seconds_of
 from stoker.platform.document import Platform
 from stoker.platform.models import EngineName, Model, Parallelism
 from stoker.platform.serving import ServingMode
 from stoker.sizing.delivery import resolve_delivery
-from stoker.sizing.names import Names, names_for
 from stoker.sizing.demand import host_demand, measure, startup
+from stoker.sizing.names import Names, names_for
 from stoker.sizing.placement import Placement, place, place_unknown
 from stoker.sizing.resolved import (
     GpuSlice,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from stoker.catalog.models import ModelArchitecture
 from stoker.errors import Problem
-from stoker.platform.models import Model, Parallelism, Tier
 from stoker.platform.cluster import Fabric
+from stoker.platform.models import Model, Parallelism, Tier
 from stoker.sizing.layouts import Layout, choose_layout
 from stoker.sizing.report import SizeReport, size_model
 from stoker.sizing.resolved import GpuSlice, ResolvedPool

@@ -107,4 +107,7 @@ def _wake(wake: Wake, mode: ServingMode, *, has_broker: bool) -> Wake:
         return wake
     if mode is ServingMode.KNATIVE:
         return Wake.KNATIVE
-    return Wake.BROKER if has_broker else Wake.HTTP_ADDON
+    if has_broker:
+        return Wake.BROKER
+    # The endpoint picker of an LLMInferenceService holds requests itself; the add-on would go around it.
+    return Wake.GATEWAY if mode is ServingMode.LLM_INFERENCE_SERVICE else Wake.HTTP_ADDON

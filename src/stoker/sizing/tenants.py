@@ -9,7 +9,7 @@ from stoker.sizing.resolved import ResolvedModel, ResolvedPool, ResolvedTenant
 
 __all__ = ["DEFAULT_TENANT", "gpu_quota", "owner", "resolve_tenants"]
 
-DEFAULT_TENANT: Final = Tenant(name="inference", workload_class=WorkloadClass.PRODUCTION)  # type: ignore[call-arg]
+DEFAULT_TENANT: Final = Tenant(name="inference", workload_class=WorkloadClass.PRODUCTION)
 
 # Gaps leave room for classes in between; a user-defined class may go up to 1e9 (kubernetes pkg/apis/scheduling/types.go).
 _PRIORITY: Final = {

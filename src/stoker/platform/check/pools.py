@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from stoker.catalog.gpus import Gpu, NodeShape, gpu, node_shape
+from stoker.catalog.kubernetes import kubernetes_minor
 from stoker.errors import UnknownNameError
 from stoker.platform.check.finding import Finding, names_text, suggest
 from stoker.platform.cluster import GpuAllocation, Pool, SharingMode
@@ -179,6 +180,14 @@ def allocation(platform: Platform) -> Iterator[Finding]:
     """DRA claims whole devices here; shared ones would need a driver's own configuration objects."""
     if platform.cluster.gpu_allocation is not GpuAllocation.DRA:
         return
+    if not kubernetes_minor(platform.cluster.version).dra_versions:
+        yield Finding(
+            ("cluster", "gpuAllocation"),
+            f"Kubernetes {platform.cluster.version} serves no resource.k8s.io API without extra flags",
+            found="dra",
+            wanted="device-plugin, or version 1.34 and later",
+            fix="set cluster.gpuAllocation to device-plugin",
+        )
     for index, pool in enumerate(platform.pools):
         if pool.sharing.mode is not SharingMode.NONE:
             yield Finding(

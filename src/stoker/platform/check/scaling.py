@@ -80,6 +80,16 @@ def wakes(platform: Platform) -> Iterator[Finding]:
                 wanted="auto or knative",
                 fix="delete wake",
             )
+        if wake is Wake.GATEWAY and mode is not ServingMode.LLM_INFERENCE_SERVICE:
+            # Envoy Gateway answers a route without endpoints itself (envoyproxy/gateway issue 8288): nothing counts it.
+            yield Finding(
+                path,
+                f"model {model.name} is served in mode {mode.value}; only an LLMInferenceService's endpoint picker holds "
+                "and counts requests at zero replicas",
+                found="gateway",
+                wanted="auto, http-addon, broker or cron",
+                fix="delete wake: auto picks one that exists",
+            )
         if wake is Wake.BROKER and (model.autoscaling.broker or platform.autoscaling.broker) is None:
             yield Finding(
                 path,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from stoker.platform.autoscaling import Wake
 from stoker.platform.serving import ServingMode
 from stoker.sizing.resolved import ResolvedCanary, ResolvedModel, ResolvedPlatform
 from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, compact, emit
@@ -108,8 +109,40 @@ def _router(platform: ResolvedPlatform, model: ResolvedModel, canary: ResolvedCa
     return {
         "route": route,
         "gateway": {"refs": [{"name": gateway.name, "namespace": gateway.namespace}]},
-        "scheduler": {},
+        "scheduler": _endpoint_picker(model),
     }
+
+
+def _endpoint_picker(model: ResolvedModel) -> Object:
+    """KServe's default scheduler; for a tier that it wakes from zero, the same plugins with the flow-control queue on.
+
+    The queue holds requests while the pool is empty and reports their number, which nothing else does at zero replicas.
+    An inline configuration replaces KServe's default as a whole, so its plugins and weights are repeated (kserve
+    pkg/controller/v1alpha2/llmisvc/scheduler.go, schedulerConfigText). The apiVersion is the one that the releases before
+    and after llm-d's rename both take: the controller rewrites it (withMigrateLLMDAPIVersion).
+    """
+    if model.scaling.wake is not Wake.GATEWAY:
+        return {}
+    weights = {"queue-scorer": 2, "kv-cache-utilization-scorer": 2, "prefix-cache-scorer": 3}
+    if model.spec.lora:
+        weights["lora-affinity-scorer"] = 4
+    picker = "max-score-picker"
+    config = {
+        "apiVersion": "inference.networking.x-k8s.io/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "featureGates": ["flowControl"],
+        "plugins": [{"type": name} for name in ("single-profile-handler", *weights, picker)],
+        "schedulingProfiles": [
+            {
+                "name": "default",
+                "plugins": [
+                    *({"pluginRef": name, "weight": weight} for name, weight in weights.items()),
+                    {"pluginRef": picker},
+                ],
+            }
+        ],
+    }
+    return {"config": {"inline": config}}
 
 
 def _pods(platform: ResolvedPlatform, model: ResolvedModel, canary: ResolvedCanary | None) -> Object:

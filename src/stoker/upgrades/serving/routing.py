@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from stoker.platform.autoscaling import Wake
 from stoker.platform.serving import ServingMode
 from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, emit
@@ -9,6 +10,8 @@ from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, emit
 __all__ = ["compile_gateway", "compile_route", "hostname"]
 
 _API: Final = "gateway.networking.k8s.io/v1"
+_INTERCEPTOR: Final = "keda-add-ons-http-interceptor-proxy"
+_INTERCEPTOR_PORT: Final = 8080
 _OWN_ROUTES: Final = frozenset((ServingMode.KNATIVE, ServingMode.LLM_INFERENCE_SERVICE))
 
 
@@ -58,7 +61,8 @@ def compile_route(platform: ResolvedPlatform, model: ResolvedModel) -> list[Emit
     """HTTPRoute of a model: by weight between the stable Service and the canary's."""
     if not _needs_route(model):
         return []
-    gateway = platform.spec.serving.gateway
+    if model.scaling.wake is Wake.HTTP_ADDON:
+        return [_held_route(platform, model), _interceptor_grant(platform, model)]
     backends: list[Object] = [{"name": model.service, "port": model.service_port, "weight": 100}]
     split = ""
     if model.canary is not None:
@@ -66,37 +70,78 @@ def compile_route(platform: ResolvedPlatform, model: ResolvedModel) -> list[Emit
         backends[0]["weight"] = 100 - percent
         backends.append({"name": model.canary.service, "port": model.service_port, "weight": percent})
         split = f", {percent}% of them to {model.canary.name}"
-    return [
-        emit(
-            platform,
-            Upgrade.SERVING,
-            Wave.ROUTING,
-            f"Leads requests for {hostname(platform, model)} to {model.name}{split}; no time limit cuts a long stream",
-            {
-                "apiVersion": _API,
-                "kind": "HTTPRoute",
-                "metadata": {"name": model.name, "namespace": model.namespace},
-                "spec": {
-                    "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
-                    "hostnames": [hostname(platform, model)],
-                    "rules": [
-                        {
-                            "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
-                            "backendRefs": backends,
-                            # 0s switches the limit off (gateway-api v1.6 HTTPRouteTimeouts).
-                            "timeouts": {"request": "0s", "backendRequest": "0s"},
-                        }
-                    ],
-                },
+    reason = f"Leads requests for {hostname(platform, model)} to {model.name}{split}; no time limit cuts a long stream"
+    return [_route(platform, model, backends, reason)]
+
+
+def _route(platform: ResolvedPlatform, model: ResolvedModel, backends: list[Object], reason: str) -> Emitted:
+    gateway = platform.spec.serving.gateway
+    return emit(
+        platform,
+        Upgrade.SERVING,
+        Wave.ROUTING,
+        reason,
+        {
+            "apiVersion": _API,
+            "kind": "HTTPRoute",
+            "metadata": {"name": model.name, "namespace": model.namespace},
+            "spec": {
+                "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
+                "hostnames": [hostname(platform, model)],
+                "rules": [
+                    {
+                        "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+                        "backendRefs": backends,
+                        # 0s switches the limit off (gateway-api v1.6 HTTPRouteTimeouts).
+                        "timeouts": {"request": "0s", "backendRequest": "0s"},
+                    }
+                ],
             },
-            model=model,
-        )
-    ]
+        },
+        model=model,
+    )
+
+
+def _held_route(platform: ResolvedPlatform, model: ResolvedModel) -> Emitted:
+    """The way through KEDA's HTTP add-on, which holds a request while the first replica loads.
+
+    The interceptor tells models apart by host name, as the InterceptorRoute of upgrade 3 says
+    (kedacore/http-add-on v0.15.0, Service keda-add-ons-http-interceptor-proxy).
+    """
+    keda = platform.spec.autoscaling.keda_namespace
+    backend = {"name": _INTERCEPTOR, "namespace": keda, "port": _INTERCEPTOR_PORT, "weight": 100}
+    reason = f"Leads requests for {hostname(platform, model)} through KEDA's interceptor, which wakes {model.name} from zero"
+    return _route(platform, model, [backend], reason)
+
+
+def _interceptor_grant(platform: ResolvedPlatform, model: ResolvedModel) -> Emitted:
+    """Gateway API refuses a backend in another namespace unless that namespace allows it."""
+    return emit(
+        platform,
+        Upgrade.SERVING,
+        Wave.RUNTIMES,
+        f"Lets routes of {model.namespace} name KEDA's interceptor as their backend",
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "ReferenceGrant",
+            "metadata": {
+                "name": f"stoker-{model.name}",
+                "namespace": platform.spec.autoscaling.keda_namespace,
+            },
+            "spec": {
+                "from": [
+                    {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": model.namespace}
+                ],
+                "to": [{"group": "", "kind": "Service", "name": _INTERCEPTOR}],
+            },
+        },
+        model=model,
+    )
 
 
 def _needs_route(model: ResolvedModel) -> bool:
     """Whether the route is ours: everything but what KServe routes itself."""
-    if model.mode is ServingMode.DEPLOYMENT:
+    if model.mode is ServingMode.DEPLOYMENT or model.scaling.wake is Wake.HTTP_ADDON:
         return True
     if model.nodes_per_replica > 1:
         return model.mode is not ServingMode.LLM_INFERENCE_SERVICE
