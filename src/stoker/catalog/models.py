@@ -1,9 +1,16 @@
 """Model architectures: the numbers of a Hugging Face ``config.json`` that decide memory and speed."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
+from typing import Any, Final
 
-__all__ = ["Attention", "ModelArchitecture", "Moe"]
+from stoker.catalog._load import read_data
+from stoker.errors import UnknownNameError
+
+__all__ = ["Attention", "Mla", "ModelArchitecture", "Moe", "model", "models"]
 
 
 class Attention(StrEnum):
@@ -28,6 +35,17 @@ class Moe:
 
 
 @dataclass(frozen=True, slots=True)
+class Mla:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): ranks and head dimensions; ``q_rank`` 0 for none."""
+
+    q_rank: int
+    kv_rank: int
+    rope_dim: int
+    nope_dim: int
+    value_dim: int
+
+
+@dataclass(frozen=True, slots=True)
 class ModelArchitecture:
     """What sizing needs to know of a model.
 
@@ -49,6 +67,9 @@ class ModelArchitecture:
         moe: None for dense models.
         gated: the licence must be accepted on the hub before download.
         source: where the figures were read.
+        tied_embeddings: the output projection is the input embedding.
+        mla: ranks of latent attention, None for other kinds.
+        notes: what could not be read and was assumed.
     """
 
     name: str
@@ -74,60 +95,57 @@ class ModelArchitecture:
     moe: Moe | None
     gated: bool
     source: str
+    tied_embeddings: bool = False
+    mla: Mla | None = None
+    notes: tuple[str, ...] = ()
 
 
-def _interim() -> dict[str, ModelArchitecture]:
-    def llama(
-        name: str, hf: str, params: int, layers: int, hidden: int, inter: int, heads: int
-    ) -> ModelArchitecture:
-        return ModelArchitecture(
-            name,
-            (f"meta-llama/{hf}", f"meta-llama/{hf}-Instruct"),
-            "llama",
-            "generate",
-            params,
-            params,
-            layers,
-            hidden,
-            inter,
-            heads,
-            8,
-            128,
-            128256,
-            Attention.GQA,
-            0,
-            8192,
-            0,
-            0,
-            "bf16",
-            None,
-            None,
-            True,
-            "",
-        )
-
-    return {
-        "llama-3-70b": llama("llama-3-70b", "Meta-Llama-3-70B", 70553706496, 80, 8192, 28672, 64),
-        "llama-3-8b": llama("llama-3-8b", "Meta-Llama-3-8B", 8030261248, 32, 4096, 14336, 32),
-    }
+@cache
+def models() -> Mapping[str, ModelArchitecture]:
+    """Every built-in model by its id, in the order of the data file."""
+    return {name: _entry(name, data) for name, data in read_data("models.yaml").items()}
 
 
-def models() -> dict[str, ModelArchitecture]:
-    return _interim()
+def _entry(name: str, data: Mapping[str, Any]) -> ModelArchitecture:
+    """One entry of models.yaml: a Hugging Face config with a few facts of the publication beside it."""
+    from stoker.catalog.hf_config import from_hf_config
+
+    architecture = from_hf_config(data["config"], name=name, weight_bytes=data.get("weight_bytes"))
+    return replace(
+        architecture,
+        hf_ids=tuple(data["hf"]),
+        gated=data.get("gated", False),
+        source=data["source"],
+    )
 
 
 def model(name: str) -> ModelArchitecture:
-    from stoker.errors import UnknownNameError
+    """A built-in model by its id or by a Hugging Face repository of its family, in any spelling.
 
-    for item in _interim().values():
-        if name.lower() in (
-            item.name,
-            *(h.lower() for h in item.hf_ids),
-            *(h.rpartition("/")[2].lower() for h in item.hf_ids),
-        ):
-            return item
-    raise UnknownNameError("model", name, _interim())
+    Raises:
+        UnknownNameError: the catalogue does not hold it.
+    """
+    found = _by_key().get(_key(name))
+    if found is None:
+        raise UnknownNameError("model", name, models())
+    return models()[found]
 
 
-def load_model_folder(path: object) -> ModelArchitecture:
-    raise NotImplementedError(path)
+@cache
+def _by_key() -> dict[str, str]:
+    keys: dict[str, str] = {}
+    for name, architecture in models().items():
+        for spelling in (name, *architecture.hf_ids):
+            keys.setdefault(_key(spelling), name)
+    return keys
+
+
+# Published variants of one architecture: the same shapes, other weights.
+_VARIANTS: Final = re.compile(r"-(instruct|chat|it|base|hf|bf16|text|2\d{3}|v\d(\.\d)?)(?=-|$)")
+
+
+def _key(name: str) -> str:
+    """``meta-llama/Meta-Llama-3-70B-Instruct``, ``llama3_70b`` and ``llama-3-70b`` are one key."""
+    key = name.strip().lower().rpartition("/")[2].replace("_", "-")
+    key = _VARIANTS.sub("", key)
+    return re.sub(r"[^a-z0-9]", "", key.removeprefix("meta-"))

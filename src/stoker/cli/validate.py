@@ -19,7 +19,10 @@ def validate(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders of YAML.", show_default=False)],
     *,
     crds: Annotated[
-        list[Path] | None, typer.Option("--crds", help="Folder of CRDs; may be repeated, the first definition of a kind counts.")
+        list[Path] | None,
+        typer.Option(
+            "--crds", help="Folder of CRDs; may be repeated, the first definition of a kind counts."
+        ),
     ] = None,
     kubernetes: Annotated[str, typer.Option(help="Kubernetes minor version to validate for.")] = "1.35",
     allow_unchecked: Annotated[

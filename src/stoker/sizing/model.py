@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stoker.catalog.engines import EngineRelease, release
-from stoker.catalog.models import ModelArchitecture, load_model_folder, models
+from stoker.catalog.hf_config import load_model_folder
+from stoker.catalog.models import ModelArchitecture, models
 from stoker.catalog.models import model as known_model
 from stoker.errors import InputError, Problem, UnknownNameError, nearest
 from stoker.platform.base import seconds_of
