@@ -42,6 +42,8 @@ def external(platform: ResolvedPlatform) -> set[tuple[str, str, str]]:
         "kserve-localmodel-jobs",  # KServe's chart makes it
     }
     found = {("Namespace", "", name) for name in namespaces}
+    # The chart of KEDA's HTTP add-on makes it.
+    found.add(("Service", spec.autoscaling.keda_namespace, "keda-add-ons-http-interceptor-proxy"))
     for model in platform.models.values():
         sources = [model.spec.source, *(adapter.source for adapter in model.spec.lora)]
         sources += [model.spec.canary.source or ""] if model.spec.canary else []

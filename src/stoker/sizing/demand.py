@@ -1,27 +1,18 @@
-"""What one replica can carry and what it asks of its host, from the sizing of its layout."""
+"""What one replica can carry, and how many replicas the stated traffic needs."""
 
+import math
 from dataclasses import dataclass
 
 from stoker.catalog.engines import EngineRelease
-from stoker.catalog.models import ModelArchitecture
+from stoker.platform.base import seconds_of
 from stoker.platform.models import Model
 from stoker.sizing.placement import Placement
-from stoker.sizing.resolved import DeliveryKind
+from stoker.sizing.scaling import concurrency_within_slo, queue_within_slo
 
-__all__ = ["Demand", "Host", "Startup", "host_demand", "measure", "startup"]
+__all__ = ["Demand", "measure"]
 
-
-@dataclass(frozen=True, slots=True)
-class Startup:
-    seconds: int
-    basis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    millicores: int
-    memory_bytes: int
-    shm_bytes: int
+# A model that nobody can size (its architecture is unknown) is taken to hold a small batch; see the note on it.
+_UNKNOWN_CONCURRENCY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +24,41 @@ class Demand:
     replicas: int | None
 
 
-def startup(weights_gib: float, kind: DeliveryKind) -> Startup:
-    return Startup(int(weights_gib / 1.0 + 150), f"interim {kind}")
+def measure(model: Model, engine: EngineRelease, placement: Placement) -> Demand:
+    """Derive the targets of autoscaling from sizing: the slow end of every estimate, so that promises hold."""
+    speed, traffic = placement.speed, model.traffic
+    if speed is None or placement.report is None:
+        return Demand(_UNKNOWN_CONCURRENCY, 1, None)
+    bound = model.max_num_seqs or _default_bound(engine, placement)
+    prefill = speed.ttft(traffic.input_tokens).high
+    queue = queue_within_slo(model.slo, prefill)
+    if not speed.caches:
+        return Demand(bound, queue, None)
+    context = traffic.input_tokens + traffic.output_tokens // 2
+    concurrency = concurrency_within_slo(
+        model.slo,
+        traffic,
+        kv_tokens=placement.layout.kv_tokens,
+        max_num_seqs=bound,
+        tpot_at=lambda batch: speed.tpot(batch, context).high,
+    )
+    rate = traffic.requests_per_second
+    if rate is None:
+        return Demand(concurrency, queue, None)
+    # Little's law: requests in the system = rate × time in the system.
+    seconds = (
+        min(prefill, seconds_of(model.slo.ttft_p95))
+        + traffic.output_tokens * speed.tpot(concurrency, context).high
+    )
+    return Demand(concurrency, queue, math.ceil(rate * seconds / concurrency))
 
 
-def host_demand(placement: Placement, gpus_per_pod: int) -> Host:
-    shm = (16 if gpus_per_pod > 1 else 2) * 2**30
-    memory = int(placement.weights_gib * 2**30) // placement.layout.nodes + shm + 8 * 2**30
-    return Host(4000 * gpus_per_pod, memory, shm)
-
-
-def measure(
-    model: Model, engine: EngineRelease, architecture: ModelArchitecture | None, placement: Placement
-) -> Demand:
-    return Demand(64, 4, None)
+def _default_bound(engine: EngineRelease, placement: Placement) -> int:
+    """The release's own max_num_seqs for this GPU, where it has one; else vLLM's."""
+    size = "small"
+    if placement.slice.memory_gib >= 70 and not placement.pool.gpu.name.startswith("A100"):
+        size = "large"
+    known = engine.defaults.get(f"max_num_seqs_{size}") or engine.defaults.get("max_num_seqs")
+    if isinstance(known, int):
+        return known
+    return placement.report.batch.max_num_seqs if placement.report else _UNKNOWN_CONCURRENCY

@@ -13,7 +13,8 @@ from stoker.platform.document import Platform
 from stoker.platform.models import EngineName, Model, Parallelism
 from stoker.platform.serving import ServingMode
 from stoker.sizing.delivery import resolve_delivery
-from stoker.sizing.demand import host_demand, measure, startup
+from stoker.sizing.demand import measure
+from stoker.sizing.host import host_demand
 from stoker.sizing.names import Names, names_for
 from stoker.sizing.placement import Placement, place, place_unknown
 from stoker.sizing.resolved import (
@@ -24,6 +25,7 @@ from stoker.sizing.resolved import (
     ResolvedTenant,
 )
 from stoker.sizing.scaling import replica_bounds, resolve_scaling
+from stoker.sizing.startup import startup
 from stoker.sizing.tenants import owner
 
 __all__ = ["find_architecture", "resolve_model"]
@@ -32,10 +34,10 @@ _CONTEXT = 8192  # see the `why` of models.contextLength
 _UTILIZATION = 0.9  # where an engine release names no default of its own
 
 
-def find_architecture(model: Model, path: str) -> ModelArchitecture | None | Problem:
+def find_architecture(model: Model, path: str) -> ModelArchitecture | Problem | None:
     """The architecture that the user names, or that the source or the name tells; None for a custom engine's model."""
     if model.architecture is not None:
-        if "/" in model.architecture or model.architecture.startswith("."):
+        if model.architecture.startswith((".", "/")) or Path(model.architecture).is_dir():
             try:
                 return load_model_folder(Path(model.architecture))
             except InputError as error:
@@ -92,8 +94,16 @@ def resolve_model(
         )
     if isinstance(placement, Problem):
         return placement
-    tenant = tenants[owner(platform, model.tenant)]
-    return _assemble(platform, model, architecture, engine, placement, tenant, utilization, context)
+    return _assemble(
+        platform,
+        model,
+        engine,
+        placement,
+        architecture=architecture,
+        tenant=tenants[owner(platform, model.tenant)],
+        utilization=utilization,
+        context=context,
+    )
 
 
 def engine_port(model: Model, engine: EngineRelease, mode: ServingMode) -> int:
@@ -142,9 +152,10 @@ def _canary(
 def _assemble(
     platform: Platform,
     model: Model,
-    architecture: ModelArchitecture | None,
     engine: EngineRelease,
     placement: Placement,
+    *,
+    architecture: ModelArchitecture | None,
     tenant: ResolvedTenant,
     utilization: float,
     context: int,
@@ -157,9 +168,16 @@ def _assemble(
         model.name, mode, canary=model.canary.name if model.canary else "", multi_node=layout.nodes > 1
     )
     delivery = resolve_delivery(platform, model, model.source, mode=mode, version=model.name)
-    start = startup(placement.weights_gib, delivery.kind)
-    demand = measure(model, engine, architecture, placement)
-    host = host_demand(placement, gpus_per_pod)
+    start = startup(placement.weights, delivery.kind)
+    demand = measure(model, engine, placement)
+    host = host_demand(
+        placement.weights,
+        gpus_per_pod=gpus_per_pod,
+        pods=layout.nodes,
+        share=gpus_per_pod / item.per_node,
+        node_millicores=pool.millicores,
+        node_bytes=pool.memory_bytes,
+    )
     autoscaled = (
         model.autoscaling.enabled if model.autoscaling.enabled is not None else platform.autoscaling.enabled
     )

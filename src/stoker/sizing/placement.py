@@ -8,8 +8,9 @@ from stoker.errors import Problem
 from stoker.platform.cluster import Fabric
 from stoker.platform.models import Model, Parallelism, Tier
 from stoker.sizing.layouts import Layout, choose_layout
-from stoker.sizing.report import SizeReport, size_model
+from stoker.sizing.report import SizeReport, size_model, speed_of
 from stoker.sizing.resolved import GpuSlice, ResolvedPool
+from stoker.sizing.throughput import Speed
 
 __all__ = ["Placement", "place", "place_unknown"]
 
@@ -25,9 +26,18 @@ class Placement:
     slice: GpuSlice
     layout: Layout
     report: SizeReport | None
-    weights_gib: float
+    weights: int
     dtype: str
     quantization: str
+
+    @property
+    def weights_gib(self) -> float:
+        return self.weights / 2**30
+
+    @property
+    def speed(self) -> Speed | None:
+        """Estimated speed of one replica; None where the architecture is unknown."""
+        return speed_of(self.report, self.layout) if self.report else None
 
     @property
     def usd_per_hour(self) -> float:
@@ -59,7 +69,14 @@ def place(
     refusals: list[str] = []
     for pool in candidates:
         for item in pool.slices:
-            report = _report(model, architecture, pool, item, gpu_memory_utilization, context_length)
+            report = _report(
+                model,
+                architecture,
+                pool,
+                item,
+                gpu_memory_utilization=gpu_memory_utilization,
+                context_length=context_length,
+            )
             layout = _layout(model, report)
             if layout is not None and _fits_pool(layout, pool):
                 found.append(_placed(pool, item, layout, report))
@@ -83,6 +100,7 @@ def _report(
     architecture: ModelArchitecture,
     pool: ResolvedPool,
     item: GpuSlice,
+    *,
     gpu_memory_utilization: float,
     context_length: int,
 ) -> SizeReport:
@@ -96,6 +114,7 @@ def _report(
         kv_dtype=model.kv_cache_dtype,
         context_length=context_length,
         gpu_memory_utilization=gpu_memory_utilization,
+        max_num_seqs=model.max_num_seqs,
     )
 
 
@@ -137,7 +156,9 @@ def _why_not(model: Model, report: SizeReport, layout: Layout | None, pool: Reso
 
 
 def _placed(pool: ResolvedPool, item: GpuSlice, layout: Layout, report: SizeReport) -> Placement:
-    return Placement(pool, item, layout, report, report.weights_gib, report.dtype, report.quantization)
+    return Placement(
+        pool, item, layout, report, report.weights, report.width.dtype, report.width.quantization
+    )
 
 
 def place_unknown(model: Model, pools: Mapping[str, ResolvedPool], *, path: str) -> Placement | Problem:
@@ -160,7 +181,7 @@ def place_unknown(model: Model, pools: Mapping[str, ResolvedPool], *, path: str)
                     gpus,
                     nodes,
                 )
-                return Placement(pool, item, layout, None, 0.0, "auto", "none")
+                return Placement(pool, item, layout, None, 0, "auto", "none")
     return Problem(
         f"no pool has {gpus} GPUs in one node, or a fabric between its nodes",
         path=f"{path}.parallelism",
