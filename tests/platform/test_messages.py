@@ -115,7 +115,7 @@ def told(text: str) -> str:
             """\
             platform.yaml:5:12: models[0].name: has the wrong form
                 found:  "Llama_3"
-                wanted: lower-case letters, digits and '-', beginning and ending with a letter or a digit
+                wanted: lower-case letters, digits and '-', beginning with a letter and ending with a letter or a digit
                 fix:    write `llama-3`
             platform.yaml:5:29: models[0].source: has the wrong form
                 found:  "meta-llama/Llama-3"

@@ -26,10 +26,12 @@ def test_the_guide_template_is_the_example() -> None:
 
 @pytest.mark.parametrize("name", ["405", "true", "null", "1e3", "on", "0x10", "a-b"])
 def test_a_name_that_yaml_would_read_as_something_else_stays_a_name(name: str) -> None:
-    platform = loads(render_template("production", {"name": name, "modelName": name}))
+    # A Service is named after the model, and begins with a letter.
+    model_name = name if name[0].isalpha() else "m"
+    platform = loads(render_template("production", {"name": name, "modelName": model_name}))
 
     assert name == platform.name
-    assert [name, f"{name}-batch"] == [model.name for model in platform.models]
+    assert [model_name, f"{model_name}-batch"] == [model.name for model in platform.models]
 
 
 def test_answers_are_checked_all_at_once() -> None:

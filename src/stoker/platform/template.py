@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from stoker.errors import InputError, Problem, UnknownNameError
-from stoker.platform.base import HostName, Name
+from stoker.platform.base import HostName, Name, ServiceName
 from stoker.platform.models import ModelUri
 from stoker.platform.positions import shown
 from stoker.platform.words import describe
@@ -77,7 +77,9 @@ def _nodes_fault(answer: str) -> str:
 
 def _short_name_fault(answer: str) -> str:
     # The batch model of the production template is called after it.
-    return _shape_fault(Name)(answer) or ("" if len(answer) <= 30 else "is too long: at most 30 characters")
+    return _shape_fault(ServiceName)(answer) or (
+        "" if len(answer) <= 30 else "is too long: at most 30 characters"
+    )
 
 
 _QUESTIONS: Final = {

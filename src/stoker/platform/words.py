@@ -11,8 +11,12 @@ __all__ = ["DURATION_WORDS", "PATTERNS", "describe", "did_you_mean", "one_of"]
 
 # Words for every pattern of the models; a test keeps the two in step.
 _LABEL_WORDS: Final = "lower-case letters, digits and '-', beginning and ending with a letter or a digit"
+_SERVICE_WORDS: Final = (
+    "lower-case letters, digits and '-', beginning with a letter and ending with a letter or a digit"
+)
 PATTERNS: Final = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": _LABEL_WORDS,
+    r"^[a-z]([-a-z0-9]*[a-z0-9])?$": _SERVICE_WORDS,
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$": f"{_LABEL_WORDS}; parts separated by dots",
     r"^[-._a-zA-Z0-9]+$": "letters, digits, '-', '_' and '.'",
     r"^[A-Za-z0-9._-]+$": "letters, digits, '-', '_' and '.'",
@@ -183,8 +187,10 @@ def _reshaped(value: str, wanted: str) -> str:
     """A value of the wanted form that the user may have meant."""
     if len(value) > 64:
         return ""
-    if wanted.startswith(_LABEL_WORDS):
+    if wanted.startswith((_LABEL_WORDS, _SERVICE_WORDS)):
         slug = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")
+        if wanted.startswith(_SERVICE_WORDS):
+            slug = slug.lstrip("-0123456789")
         return f"write `{slug}`" if slug else ""
     if wanted.startswith("hf://"):
         if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", value):

@@ -98,8 +98,7 @@ def weight_bytes(architecture: ModelArchitecture, width: Width) -> int:
     The published file sizes win where the model is served as published. Otherwise embeddings keep 16 bits under every
     quantisation, and mxfp4 covers the experts only (openai/gpt-oss model card).
     """
-    as_published = width.quantization == architecture.dtype or width.dtype == architecture.dtype
-    if architecture.weight_bytes is not None and as_published and _same_width(architecture, width):
+    if architecture.weight_bytes is not None and _as_published(architecture, width):
         return architecture.weight_bytes
     parameters = count(architecture)
     plain = _BYTES[width.dtype]
@@ -112,7 +111,7 @@ def weight_bytes(architecture: ModelArchitecture, width: Width) -> int:
     return int(quantised * _BYTES[width.quantization] + (parameters.total - quantised) * plain)
 
 
-def _same_width(architecture: ModelArchitecture, width: Width) -> bool:
+def _as_published(architecture: ModelArchitecture, width: Width) -> bool:
     published = architecture.dtype
     return published == (width.dtype if width.quantization == "none" else width.quantization)
 
