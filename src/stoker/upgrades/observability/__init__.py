@@ -1,8 +1,6 @@
-"""Interim: the compiler of upgrade 5 is being written."""
+"""Upgrade 5, observability: monitors, rules, alerts, routes to people, dashboards."""
 
-from stoker.sizing.resolved import ResolvedPlatform
-from stoker.upgrades.objects import Emitted
+from stoker.upgrades.observability.compiler import compile_observability, rule_groups
+from stoker.upgrades.observability.scrape import scrape_configs
 
-
-def compile_observability(platform: ResolvedPlatform) -> list[Emitted]:
-    return []
+__all__ = ["compile_observability", "rule_groups", "scrape_configs"]
