@@ -11,6 +11,7 @@ import yaml
 from stoker.errors import InputError
 from stoker.platform.load import load
 from stoker.render.formats import Destination, Rendering, render_files
+from stoker.schemas.crd_schemas import Loader
 from stoker.sizing.resolve import resolve
 
 GUIDE = Path(__file__).resolve().parents[2] / "examples" / "guide.yaml"
@@ -87,6 +88,6 @@ def test_the_real_kustomize_builds_it(tmp_path: Path, folder: str) -> None:
         ["kubectl", "kustomize", str(tmp_path / folder)], capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stderr
-    documents = list(yaml.safe_load_all(built.stdout))
+    documents = list(yaml.load_all(built.stdout, Loader))  # a SafeLoader that takes a plain `=`
     wanted = len(result.objects) if form == "kustomize" else sum(item.wave == 1 for item in result.objects)
     assert wanted == len(documents)

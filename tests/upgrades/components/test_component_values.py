@@ -116,6 +116,8 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
         "alertmanager.alertmanagerSpec.alertmanagerConfigMatcherStrategy.type",
         "grafana.sidecar.dashboards.enabled",
         "grafana.sidecar.dashboards.searchNamespace",
+        "grafana.sidecar.dashboards.folderAnnotation",
+        "grafana.sidecar.dashboards.provider.foldersFromFilesStructure",
         "prometheus.prometheusSpec.podMonitorSelectorNilUsesHelmValues",
         "prometheus.prometheusSpec.probeSelectorNilUsesHelmValues",
         "prometheus.prometheusSpec.ruleSelectorNilUsesHelmValues",

@@ -114,7 +114,17 @@ def _prometheus(_: ComponentContext) -> Values:
                 "alertmanagerConfigMatcherStrategy": {"type": "OnNamespaceExceptForAlertmanagerNamespace"}
             }
         },
-        "grafana": {"sidecar": {"dashboards": {"enabled": True, "searchNamespace": "ALL"}}},
+        "grafana": {
+            "sidecar": {
+                "dashboards": {
+                    "enabled": True,
+                    "searchNamespace": "ALL",
+                    # Values of the Grafana subchart: dashboards land in the folder that their annotation names.
+                    "folderAnnotation": "grafana_folder",
+                    "provider": {"foldersFromFilesStructure": True},
+                }
+            }
+        },
     }
 
 
