@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from stoker.platform.load import loads
 
+from stoker.platform.load import loads
 from stoker.render.formats import Destination, render_files
 from stoker.sizing.resolve import resolve
 from stoker.upgrades import compile_platform

@@ -20,15 +20,31 @@ def platform_page() -> str:
 
 
 def catalog_page() -> str:
-    lines = ["# Catalogue", "", "Sources and dates stand beside each figure in `src/stoker/catalog/data/`.", "", "## GPUs", ""]
-    lines += ["| GPU | usable memory | bandwidth | dense BF16 | interconnect |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "# Catalogue",
+        "",
+        "Sources and dates stand beside each figure in `src/stoker/catalog/data/`.",
+        "",
+        "## GPUs",
+        "",
+    ]
+    lines += [
+        "| GPU | usable memory | bandwidth | dense BF16 | interconnect |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for gpu in gpus().values():
         bf16 = gpu.tflops.get("bf16")
         lines.append(
             f"| {gpu.name} | {gpu.memory_gib:.2f} GiB | {gpu.bandwidth_gb_s:.0f} GB/s "
             f"| {f'{bf16:.0f} TFLOPS' if bf16 else 'none'} | {gpu.interconnect.kind} |"
         )
-    lines += ["", "## Models", "", "| model | parameters | attention | context | as published |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "## Models",
+        "",
+        "| model | parameters | attention | context | as published |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     lines += [
         f"| {model.name} | {model.parameters / 1e9:.1f} B | {model.attention.value} | {model.max_context} | {model.dtype} |"
         for model in models().values()
