@@ -1,0 +1,1 @@
+"""Stoker: a vanilla Kubernetes cluster becomes a production LLM-inference platform."""
