@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The same examples on every machine and at every run: a machine's load decides nothing.
-settings.register_profile("stoker", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "stoker", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("stoker")
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -156,3 +156,29 @@ def test_advice_is_computed_from_the_file() -> None:
     assert "preemption" in tight["Shared or dedicated cluster?"]
     assert tight["Shared or dedicated cluster?"] != loose["Shared or dedicated cluster?"]
     assert "hub" in loose["Where should the weights live?"]
+
+
+def test_a_canary_behind_the_interceptor_is_refused() -> None:
+    with pytest.raises(InputError, match="interceptor"):
+        platform(f"- {{name: m, source: '{SMALL}', tier: batch, canary: {{}}}}\n")
+
+
+def test_an_engine_without_metrics_is_not_left_to_an_autoscaler_that_sees_nothing() -> None:
+    custom = "engine: {name: custom, image: 'registry.example.com/server:1.0', port: 9000}"
+    found = platform(f"- {{name: m, source: '{SMALL}', {custom}, replicas: {{min: 2, max: 4}}}}\n")
+
+    assert not found.models["m"].scaling.enabled
+    assert any("stays at 2 replicas" in note.message for note in found.notes)
+
+
+def test_batch_bounds_are_those_of_the_engines_release() -> None:
+    pool = "pools: [{name: a, gpu: H100, nodes: 4}]\n"
+    model = f"models:\n- {{name: m, source: '{SMALL}', slo: {{tpotP95: 5s}}, traffic: {{inputTokens: 100}}, "
+    old, new = (
+        resolve(loads(f"{HEAD}{pool}{model}engine: {{name: vllm, version: '{version}'}}}}\n"))
+        .models["m"]
+        .scaling
+        for version in ("0.6.6", "0.33.0")
+    )
+
+    assert old.target_concurrency < new.target_concurrency

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from stoker.catalog.engines import EngineRelease
 from stoker.platform.base import seconds_of
 from stoker.platform.models import Model
 from stoker.sizing.placement import Placement
@@ -24,12 +23,12 @@ class Demand:
     replicas: int | None
 
 
-def measure(model: Model, engine: EngineRelease, placement: Placement) -> Demand:
+def measure(model: Model, placement: Placement) -> Demand:
     """Derive the targets of autoscaling from sizing: the slow end of every estimate, so that promises hold."""
     speed, traffic = placement.speed, model.traffic
     if speed is None or placement.report is None:
         return Demand(_UNKNOWN_CONCURRENCY, 1, None)
-    bound = model.max_num_seqs or _default_bound(engine, placement)
+    bound = placement.report.batch.max_num_seqs
     prefill = speed.ttft(traffic.input_tokens).high
     queue = queue_within_slo(model.slo, prefill)
     if not speed.caches:
@@ -51,14 +50,3 @@ def measure(model: Model, engine: EngineRelease, placement: Placement) -> Demand
         + traffic.output_tokens * speed.tpot(concurrency, context).high
     )
     return Demand(concurrency, queue, math.ceil(rate * seconds / concurrency))
-
-
-def _default_bound(engine: EngineRelease, placement: Placement) -> int:
-    """The release's own max_num_seqs for this GPU, where it has one; else vLLM's."""
-    size = "small"
-    if placement.slice.memory_gib >= 70 and not placement.pool.gpu.name.startswith("A100"):
-        size = "large"
-    known = engine.defaults.get(f"max_num_seqs_{size}") or engine.defaults.get("max_num_seqs")
-    if isinstance(known, int):
-        return known
-    return placement.report.batch.max_num_seqs if placement.report else _UNKNOWN_CONCURRENCY

@@ -1,7 +1,8 @@
 """What of one GPU's memory is left for the KV cache."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from stoker.catalog.gpus import Gpu
 from stoker.catalog.models import ModelArchitecture
@@ -24,16 +25,25 @@ class Batch:
     max_num_batched_tokens: int
 
 
-def batch_defaults(gpu: Gpu, memory_gib: float) -> Batch:
-    """VLLM's defaults for the OpenAI server (0.33: vllm/engine/arg_utils.py get_batch_defaults).
+def batch_defaults(gpu: Gpu, memory_gib: float, defaults: Mapping[str, Any]) -> Batch:
+    """Bounds that the engine's release sets itself for a GPU (vllm/engine/arg_utils.py get_batch_defaults).
 
-    GPUs of at least 160 GiB, of at least 70 GiB that are no A100, and all others.
+    Three sizes are told apart: at least 160 GiB, at least 70 GiB and no A100, and all others. An engine that names no
+    bounds is taken to have the smallest.
+
+    Args:
+        gpu: GPU type.
+        memory_gib: memory of what one worker has, a slice where the GPU is shared.
+        defaults: `EngineRelease.defaults`.
     """
-    if memory_gib >= 160:
-        return Batch(1024, 16384)
-    if memory_gib >= 70 and not gpu.name.startswith("A100"):
-        return Batch(1024, 8192)
-    return Batch(256, 2048)
+    large = memory_gib >= 70 and not gpu.name.startswith("A100")
+    sizes = ("huge", "large") if memory_gib >= 160 else ("large",) if large else ("small",)
+
+    def first(flag: str, fallback: int) -> int:
+        names = [*(f"{flag}_{size}" for size in sizes), flag]
+        return int(next((defaults[name] for name in names if isinstance(defaults.get(name), int)), fallback))
+
+    return Batch(first("max_num_seqs", 256), first("max_num_batched_tokens", 2048))
 
 
 def overhead_gib(architecture: ModelArchitecture, batch: Batch, tensor: int) -> float:

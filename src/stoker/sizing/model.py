@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from stoker.catalog.engines import EngineRelease, release
+from stoker.catalog.engines import EngineRelease, Metric, release
 from stoker.catalog.hf_config import load_model_folder
 from stoker.catalog.models import ModelArchitecture, models
 from stoker.catalog.models import model as known_model
 from stoker.errors import InputError, Problem, UnknownNameError, nearest
+from stoker.platform.autoscaling import Wake
 from stoker.platform.base import seconds_of
 from stoker.platform.document import Platform
 from stoker.platform.models import EngineName, Model, Parallelism
@@ -30,6 +31,8 @@ from stoker.sizing.tenants import owner
 
 __all__ = ["find_architecture", "resolve_model"]
 
+# Series that autoscaling can follow; an engine with none of them is scaled by a broker, windows or HTTP load, or not.
+_LOAD_ROLES = (Metric.REQUESTS_RUNNING, Metric.REQUESTS_WAITING, Metric.KV_CACHE_USAGE)
 _CONTEXT = 8192  # see the `why` of models.contextLength
 _UTILIZATION = 0.9  # where an engine release names no default of its own
 
@@ -90,11 +93,17 @@ def resolve_model(
         placement: Placement | Problem = place_unknown(model, pools, path=path)
     else:
         placement = place(
-            model, architecture, pools, gpu_memory_utilization=utilization, context_length=context, path=path
+            model,
+            architecture,
+            pools,
+            engine=engine,
+            gpu_memory_utilization=utilization,
+            context_length=context,
+            path=path,
         )
     if isinstance(placement, Problem):
         return placement
-    return _assemble(
+    resolved = _assemble(
         platform,
         model,
         engine,
@@ -104,6 +113,19 @@ def resolve_model(
         utilization=utilization,
         context=context,
     )
+    return _contradiction(resolved, path) or resolved
+
+
+def _contradiction(model: ResolvedModel, path: str) -> Problem | None:
+    """What only the resolved model shows to be impossible."""
+    if model.canary is not None and model.scaling.wake is Wake.HTTP_ADDON:
+        return Problem(
+            f"requests for {model.name} pass KEDA's interceptor, which knows one version: the canary would get none",
+            path=f"{path}.canary",
+            wanted="a canary on a tier that is warm, or that a broker wakes",
+            fix="set replicas.min to 1, name a broker, or drop the canary",
+        )
+    return None
 
 
 def engine_port(model: Model, engine: EngineRelease, mode: ServingMode) -> int:
@@ -169,7 +191,7 @@ def _assemble(
     )
     delivery = resolve_delivery(platform, model, model.source, mode=mode, version=model.name)
     start = startup(placement.weights, delivery.kind)
-    demand = measure(model, engine, placement)
+    demand = measure(model, placement)
     host = host_demand(
         placement.weights,
         gpus_per_pod=gpus_per_pod,
@@ -227,6 +249,7 @@ def _assemble(
             concurrency=demand.concurrency,
             queue=demand.queue,
             startup_seconds=start.seconds,
+            measurable=any(role in engine.metrics for role in _LOAD_ROLES),
         ),
         canary=_canary(platform, model, engine, mode, names),
         workload=names.workload,

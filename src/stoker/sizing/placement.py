@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from stoker.catalog.engines import EngineRelease
 from stoker.catalog.models import ModelArchitecture
 from stoker.errors import Problem
 from stoker.platform.cluster import Fabric
@@ -51,6 +52,7 @@ def place(
     architecture: ModelArchitecture,
     pools: Mapping[str, ResolvedPool],
     *,
+    engine: EngineRelease,
     gpu_memory_utilization: float,
     context_length: int,
     path: str,
@@ -74,6 +76,7 @@ def place(
                 architecture,
                 pool,
                 item,
+                engine=engine,
                 gpu_memory_utilization=gpu_memory_utilization,
                 context_length=context_length,
             )
@@ -101,6 +104,7 @@ def _report(
     pool: ResolvedPool,
     item: GpuSlice,
     *,
+    engine: EngineRelease,
     gpu_memory_utilization: float,
     context_length: int,
 ) -> SizeReport:
@@ -115,6 +119,7 @@ def _report(
         context_length=context_length,
         gpu_memory_utilization=gpu_memory_utilization,
         max_num_seqs=model.max_num_seqs,
+        engine=engine,
     )
 
 

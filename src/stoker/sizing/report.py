@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from stoker.catalog.engines import EngineRelease, release
 from stoker.catalog.gpus import Gpu
 from stoker.catalog.models import ModelArchitecture
 from stoker.sizing.host import Host, host_demand
@@ -156,6 +157,7 @@ def size_model(
     context_length: int = 8192,
     gpu_memory_utilization: float = 0.92,
     max_num_seqs: int | None = None,
+    engine: EngineRelease | None = None,
     usd_per_gpu_hour: float | None = None,
 ) -> SizeReport:
     """Size a model on a GPU type.
@@ -171,12 +173,13 @@ def size_model(
         context_length: longest prompt and answer together, tokens.
         gpu_memory_utilization: share of the memory that the engine takes.
         max_num_seqs: batch bound; the engine's default where None.
+        engine: release whose defaults count; the pinned vLLM where None.
         usd_per_gpu_hour: price; the catalogue's lowest list price where None.
     """
     usable = gpu.memory_gib if memory_gib is None else memory_gib
     width = resolve_width(architecture, gpu, precision=precision, quantization=quantization)
     weights = weight_bytes(architecture, width)
-    batch = batch_defaults(gpu, usable)
+    batch = batch_defaults(gpu, usable, (engine or release("vllm")).defaults)
     if max_num_seqs is not None:
         batch = Batch(max_num_seqs, batch.max_num_batched_tokens)
     kv_bytes = 1.0 if kv_dtype == "fp8" else 2.0

@@ -78,4 +78,14 @@ def _model_notes(models: Iterable[ResolvedModel]) -> list[Note]:
                     "set replicas.min to 2",
                 )
             )
+        if model.min_replicas < model.max_replicas and not model.scaling.enabled:
+            notes.append(
+                Note(
+                    Severity.WARNING,
+                    f"{path}.replicas",
+                    f"{model.name} stays at {model.min_replicas} replicas: autoscaling is off, or {model.release.engine} has no "
+                    "metrics that it could follow",
+                    "set replicas to one number, or name a broker or warm-up windows",
+                )
+            )
     return notes

@@ -79,6 +79,7 @@ def resolve_scaling(
     concurrency: int,
     queue: int,
     startup_seconds: int,
+    measurable: bool,
 ) -> Scaling:
     """Answer every open question about one model's autoscaling: the model's word, else the platform's, else ours."""
     enabled = platform.enabled if own.enabled is None else own.enabled
@@ -87,8 +88,11 @@ def resolve_scaling(
     down = own.scale_down_after or platform.scale_down_after
     idle = own.idle_after or platform.idle_after
     broker = own.broker or platform.broker
+    warm_up = own.warm_up or platform.warm_up
+    # Without anything to follow there is no ScaledObject, and a count that nobody owns would fall to one.
+    followed = measurable or broker is not None or bool(warm_up) or bounds[0] == 0
     return Scaling(
-        enabled=enabled and bounds[0] < bounds[1],
+        enabled=enabled and bounds[0] < bounds[1] and followed,
         signal=Signal.QUEUE if signal is Signal.AUTO else signal,
         target_concurrency=max(1, math.floor(concurrency * utilization)),
         target_queue=queue,
@@ -96,7 +100,7 @@ def resolve_scaling(
         if bounds[0] == 0
         else None,
         broker=broker,
-        warm_up=own.warm_up or platform.warm_up,
+        warm_up=warm_up,
         cooldown_seconds=int(seconds_of(idle)) if idle else max(_IDLE, 2 * startup_seconds),
         scale_down_seconds=int(seconds_of(down)) if down else max(_SCALE_DOWN, startup_seconds),
     )
