@@ -91,3 +91,20 @@ def test_the_real_kustomize_builds_it(tmp_path: Path, folder: str) -> None:
     documents = list(yaml.load_all(built.stdout, Loader))  # a SafeLoader that takes a plain `=`
     wanted = len(result.objects) if form == "kustomize" else sum(item.wave == 1 for item in result.objects)
     assert wanted == len(documents)
+
+
+def test_the_readme_tells_what_the_knative_operator_needs() -> None:
+    knative = GUIDE.parent / "knative.yaml"
+    text = render_files(resolve(load(knative)), "plain", HERE).files["README.md"]
+
+    block = text.split("```yaml\n", 1)[1].split("```", 1)[0]
+    features = yaml.safe_load(block)["spec"]["config"]["features"]
+    assert features["kubernetes.podspec-tolerations"] == "enabled"
+    assert "KnativeServing" not in rendering("plain").files["README.md"]
+
+
+def test_nodes_md_names_the_taint_that_the_gpu_stack_tolerates() -> None:
+    text = rendering("plain").files["NODES.md"]
+
+    assert "nvidia.com/gpu=present:NoSchedule" in text
+    assert "stoker.dev/pool=a100" in text

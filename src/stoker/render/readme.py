@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from stoker.platform.serving import ServingMode
 from stoker.render.layout import wave_directory
+from stoker.render.yaml_text import dump
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades.components import ComponentPlan
 from stoker.upgrades.objects import Emitted, Wave
 from stoker.upgrades.scheduling import NodePlan
+from stoker.upgrades.serving.knative import KNATIVE_FEATURES
 
 __all__ = ["nodes_md", "readme_md"]
 
@@ -53,6 +56,7 @@ def readme_md(
         "",
         *_components(components),
         "",
+        *_knative(platform),
         "## Apply",
         "",
         "Label and taint the nodes first: `NODES.md`.",
@@ -98,6 +102,33 @@ def _components(components: Sequence[ComponentPlan]) -> list[str]:
     ]
     notes = [f"- {item.name}: {item.compatibility}" for item in components if item.compatibility]
     return [*rows, *(["", *notes] if notes else [])]
+
+
+def _knative(platform: ResolvedPlatform) -> list[str]:
+    """What the Knative operator must be told; the object is its own, and its CRD comes with its chart.
+
+    Source: knative.dev/docs/install/operator/configuring-serving-cr (``spec.config`` names ConfigMaps without the prefix).
+    """
+    if not any(model.mode is ServingMode.KNATIVE for model in platform.models.values()):
+        return []
+    serving = {
+        "apiVersion": "operator.knative.dev/v1beta1",
+        "kind": "KnativeServing",
+        "metadata": {"name": "knative-serving", "namespace": "knative-serving"},
+        "spec": {
+            "ingress": {"kourier": {"enabled": True}},
+            "config": {"features": dict.fromkeys(KNATIVE_FEATURES, "enabled")},
+        },
+    }
+    return [
+        "The Knative operator installs nothing by itself. Create the namespace `knative-serving`, then apply this once; the",
+        "features let revisions carry what GPU pods need:",
+        "",
+        "```yaml",
+        dump(serving).rstrip(),
+        "```",
+        "",
+    ]
 
 
 def nodes_md(plans: Sequence[NodePlan]) -> str:
