@@ -4,7 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stoker.schemas import crd_schemas, validate
+import pytest
+
+from stoker.schemas import core_schemas, crd_schemas, validate
 
 CRDS = Path(__file__).resolve().parents[3] / "shared" / "crds"
 # The newest of each project; ../shared also holds old ones to compare with.
@@ -25,5 +27,11 @@ def kinds() -> crd_schemas.Kinds:
 
 
 def validate_object(obj: dict[str, Any], minor: str, *, namespace: dict[str, Any] | None = None) -> list[str]:
-    """Everything that a server of ``minor`` with those CRDs would refuse or warn about."""
+    """Everything that a server of ``minor`` with those CRDs would refuse or warn about.
+
+    Skips the test where the kind is a custom one and ../shared is absent.
+    """
+    api_version, kind = str(obj.get("apiVersion")), str(obj.get("kind"))
+    if not CRDS.is_dir() and not core_schemas.is_core(api_version) and (api_version, kind) not in kinds():
+        pytest.skip(f"../shared/crds is absent: no schema of {kind}")
     return validate.validate_object(obj, minor, kinds(), namespace=namespace)
