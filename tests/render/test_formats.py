@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from stoker.errors import InputError
+from stoker.kube.yaml_text import Loader
 from stoker.platform.load import load
 from stoker.render.formats import Destination, Rendering, render_files
-from stoker.schemas.crd_schemas import Loader
 from stoker.sizing.resolve import resolve
 
 GUIDE = Path(__file__).resolve().parents[2] / "examples" / "guide.yaml"

@@ -16,6 +16,7 @@ import jsonschema_rs
 import yaml
 
 from stoker.errors import InputError, Problem
+from stoker.kube.yaml_text import Loader
 from stoker.schemas.handwritten import HANDWRITTEN
 
 _VALUE_KEYS = (
@@ -24,17 +25,6 @@ _VALUE_KEYS = (
 )  # fmt: skip
 _INTEGER_BOUNDS = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
 _EMBEDDED = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
-
-
-class Loader(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: a plain ``=`` is a string, not YAML 1.1's value tag."""
-
-
-def _plain_equals(loader: Any, node: yaml.ScalarNode) -> str:
-    return str(loader.construct_scalar(node))
-
-
-Loader.add_constructor("tag:yaml.org,2002:value", _plain_equals)
 
 
 @dataclass(frozen=True)

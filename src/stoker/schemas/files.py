@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from stoker.errors import InputError, Problem
+from stoker.kube.yaml_text import Loader
 from stoker.schemas.core_schemas import is_core
-from stoker.schemas.crd_schemas import Loader, load_kinds
+from stoker.schemas.crd_schemas import load_kinds
 from stoker.schemas.validate import validate_object
 
 __all__ = ["Checked", "Finding", "check_files"]

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from stoker.kube.quantities import parse
 from stoker.schemas.metadata_rules import is_qualified_name
 from stoker.schemas.pod_rules import is_port_name, selector_problems
-from stoker.schemas.quantities import parse
 
 # Prefix of findings that a bare API server does not make: a controller's webhook would, or the field has no effect.
 STRICTER = "beyond the API server: "

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from stoker.kube.quantities import parse
 from stoker.schemas.metadata_rules import annotation_problems, is_dns_label, is_qualified_name, label_problems
 from stoker.schemas.pods import PodSpec
-from stoker.schemas.quantities import parse
 
 _PORT_NAME = re.compile(r"^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
 _ENV_NAME = re.compile(r"^[^=\x00-\x1f\x7f-\uffff]+$")

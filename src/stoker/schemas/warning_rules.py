@@ -7,8 +7,8 @@ pkg/api/node and pkg/api/job (1.36), and deprecated API versions of staging/src/
 from collections.abc import Iterator
 from typing import Any
 
+from stoker.kube.quantities import parse
 from stoker.schemas.pods import PodSpec
-from stoker.schemas.quantities import parse
 
 _POD_ANNOTATIONS = {
     "scheduler.alpha.kubernetes.io/critical-pod": "use the priorityClassName field",

@@ -1,0 +1,1 @@
+"""Quotas, priorities, defaults: who gets the GPUs when there are not enough."""

@@ -1,0 +1,120 @@
+"""One value with everything that rules ask for, each computed once and only when asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from stoker.audit.view.gpus import Fit, GpuGuess, fit, gpu_of_node, guess_gpu
+from stoker.audit.view.queries import Query, queries_of
+from stoker.audit.view.scaling import Scaler, scalers_of
+from stoker.audit.view.serving import Server, servers_of
+from stoker.audit.view.workloads import Workload, workloads_of
+from stoker.catalog.gpus import Gpu
+from stoker.kube.snapshot import Item, Origin, Snapshot
+
+__all__ = ["View"]
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The snapshot as rules see it.
+
+    Attributes:
+        snapshot: what was read.
+        today: date of the audit, for what expires.
+    """
+
+    snapshot: Snapshot
+    today: date
+
+    def of(self, *resources: str) -> tuple[Item, ...]:
+        """`Snapshot.of`."""
+        return self.snapshot.of(*resources)
+
+    def knows(self, resource: str, namespace: str = "") -> bool:
+        """`Snapshot.knows`: whether absence here is absence in the cluster."""
+        return self.snapshot.knows(resource, namespace)
+
+    @property
+    def observed(self) -> bool:
+        """Objects come from a server: status means something."""
+        return self.snapshot.origin is not Origin.FILES
+
+    @cached_property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Everything that makes pods, runtimes' templates included."""
+        return tuple(workloads_of(self.snapshot))
+
+    @cached_property
+    def gpu_workloads(self) -> tuple[Workload, ...]:
+        """Workloads whose pods ask for GPUs; templates are left out."""
+        return tuple(workload for workload in self.workloads if workload.uses_gpu and not workload.template)
+
+    @cached_property
+    def servers(self) -> tuple[Server, ...]:
+        """Inference servers, those in runtimes' templates included."""
+        return tuple(servers_of(self.workloads, self.snapshot))
+
+    @cached_property
+    def running_servers(self) -> tuple[Server, ...]:
+        """Inference servers that pods are made of."""
+        return tuple(server for server in self.servers if not server.workload.template)
+
+    @cached_property
+    def scalers(self) -> tuple[Scaler, ...]:
+        """What sets replicas."""
+        return tuple(scalers_of(self.snapshot, self.workloads))
+
+    def scalers_of(self, workload: Workload) -> list[Scaler]:
+        """Scalers of one workload."""
+        return [scaler for scaler in self.scalers if scaler.workload is workload]
+
+    def replicas(self, workload: Workload) -> tuple[int, int]:
+        """Least and most replicas, scalers included."""
+        scalers = self.scalers_of(workload)
+        if not scalers:
+            return workload.minimum, workload.maximum
+        return min(s.minimum for s in scalers), max(s.maximum for s in scalers)
+
+    @cached_property
+    def queries(self) -> tuple[Query, ...]:
+        """Every PromQL expression."""
+        return tuple(queries_of(self.snapshot))
+
+    @cached_property
+    def node_gpus(self) -> Mapping[str, Gpu]:
+        """GPU type by node name."""
+        return {node.name: found for node in self.of("Node") if (found := gpu_of_node(node)) is not None}
+
+    @cached_property
+    def _guesses(self) -> dict[int, GpuGuess | None]:
+        guesses = {id(workload): guess_gpu(workload, self.snapshot) for workload in self.gpu_workloads}
+        named = {guess.gpu.name: guess.gpu for guess in guesses.values() if guess}
+        if len(named) == 1:
+            (only,) = named.values()
+            for workload in self.gpu_workloads:
+                whole = any(name in {"nvidia.com/gpu", "amd.com/gpu"} for name in workload.gpus)
+                if guesses[id(workload)] is None and whole:
+                    guesses[id(workload)] = GpuGuess(only, "the only GPU type that anything here names")
+        return guesses
+
+    def gpu(self, workload: Workload) -> GpuGuess | None:
+        """The GPU type that its pods get, None where nothing tells."""
+        return self._guesses.get(id(workload))
+
+    def fit(self, server: Server) -> Fit | None:
+        """Whether the model fits the GPUs it gets; None where model or GPU is unknown."""
+        guess = self.gpu(server.workload)
+        return fit(server, guess.gpu) if guess else None
+
+    def pods_of(self, workload: Workload) -> Sequence[Item]:
+        """Live pods of a workload, through ReplicaSets and Jobs where there are any."""
+        if workload.item.kind == "Pod":
+            return [workload.item]
+        below = self.snapshot.owned(workload.item)
+        pods = [item for item in below if item.kind == "Pod"]
+        for item in below:
+            if item.kind in {"ReplicaSet", "Job", "StatefulSet"}:
+                pods += [pod for pod in self.snapshot.owned(item) if pod.kind == "Pod"]
+        return pods

@@ -1,0 +1,108 @@
+"""Lines of fields in the files that objects were read from: read again only where somebody points into them."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import yaml
+
+from stoker.kube.paths import Path
+from stoker.kube.snapshot import Item
+from stoker.kube.yaml_text import Loader
+
+__all__ = ["Positions"]
+
+_SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_MOST_BYTES: Final = 4 << 20  # of larger files only the objects' own lines are told
+
+
+class Positions:
+    """Finds 1-based lines. ``texts`` are streams that cannot be read again, by their names."""
+
+    def __init__(self, texts: Mapping[str, bytes] | None = None) -> None:
+        self._texts = dict(texts or {})
+        self._documents: dict[str, list[tuple[int, str]]] = {}
+        self._nodes: dict[tuple[str, int], Any] = {}
+
+    def line(self, item: Item, path: Path) -> int:
+        """Line of the field at ``path``, of the deepest parent that is there, or of the object."""
+        source = item.source
+        if not source.file or not source.line:
+            return source.line
+        node = self._node(source.file, source.document)
+        if node is None:
+            return source.line
+        base, root = node
+        found = _descend(root, (*source.within, *path))
+        return base + found if found is not None else source.line
+
+    def _node(self, file: str, document: int) -> tuple[int, Any] | None:
+        key = (file, document)
+        if key not in self._nodes:
+            self._nodes[key] = self._compose(file, document)
+        found: tuple[int, Any] | None = self._nodes[key]
+        return found
+
+    def _compose(self, file: str, document: int) -> tuple[int, Any] | None:
+        documents = self._split(file)
+        if document >= len(documents):
+            return None
+        base, text = documents[document]
+        loader = Loader(text)
+        try:
+            node = loader.get_single_node()
+        except (yaml.YAMLError, RecursionError):
+            return None
+        finally:
+            loader.dispose()
+        return (base, node) if node is not None else None
+
+    def _split(self, file: str) -> list[tuple[int, str]]:
+        """Documents with the 1-based line that their text begins at."""
+        if file not in self._documents:
+            self._documents[file] = _documents(self._text(file))
+        return self._documents[file]
+
+    def _text(self, file: str) -> str:
+        data = self._texts.get(file)
+        if data is None:
+            try:
+                path = FilePath(file)
+                data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
+            except (OSError, ValueError):  # gone since it was read: the object's own line still stands
+                data = b""
+        return (
+            data[:_MOST_BYTES]
+            .removeprefix(b"\xef\xbb\xbf")
+            .decode("utf-8", errors="replace")
+            .replace("\r\n", "\n")
+        )
+
+
+def _documents(text: str) -> list[tuple[int, str]]:
+    if text.lstrip()[:1] in {"{", "["}:
+        return [(1, text)]
+    starts = [match.start() for match in _SPLIT.finditer(text)]
+    bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
+    return [
+        (text.count("\n", 0, begin) + 1, text[begin:end])
+        for begin, end in zip(bounds, bounds[1:], strict=False)
+    ]
+
+
+def _descend(node: Any, path: Path) -> int | None:
+    """0-based line of the key, or of its nearest parent."""
+    line = node.start_mark.line
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if getattr(pair[0], "value", None) == step), None)
+            if pair is None:
+                return int(line)
+            line, node = pair[0].start_mark.line, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line
+        else:
+            return int(line)
+    return int(line)
