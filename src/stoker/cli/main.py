@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from stoker.cli.advise import advise
+from stoker.cli.audit import audit
 from stoker.cli.catalog import catalog
 from stoker.cli.check import check
 from stoker.cli.components import components
 from stoker.cli.explain import explain
 from stoker.cli.init import init
 from stoker.cli.render import render
+from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
 from stoker.cli.size import size
 from stoker.cli.validate import validate
@@ -61,6 +63,8 @@ app.command(short_help="Is the file right, and what is it in sum?")(check)
 app.command(short_help="What fits on which GPU, and why.")(size)
 app.command(short_help="The usual questions, from your numbers.")(advise)
 app.command(short_help="What Stoker knows, with sources.")(catalog)
+app.command(short_help="What will fail in production, why, how to mend it.")(audit)
+app.add_typer(rules_app, name="rules", short_help="What the audit knows.")
 app.command(short_help="Compile to every Kubernetes object.")(render)
 app.command(short_help="Pinned charts and their Helm values.")(components)
 app.command(short_help="Validate rendered files strictly.")(validate)

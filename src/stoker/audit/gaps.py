@@ -1,0 +1,94 @@
+"""What an audit could not look at: told with every report, never taken as fine."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stoker.audit.rule import Rule
+from stoker.audit.view.references import references_of
+from stoker.audit.view.view import View
+from stoker.kube.shapes import SHAPES
+
+__all__ = ["Gap", "gaps"]
+
+_MOST_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something unseen.
+
+    Attributes:
+        kind: ``unread``, ``kind``, ``reference`` or ``state``.
+        what: the file, kind, object or state.
+        reason: why it was not looked at, and how it could be.
+        line: 1-based, 0 where there is none.
+        count: how many of it.
+    """
+
+    kind: str
+    what: str
+    reason: str
+    line: int = 0
+    count: int = 1
+
+
+def gaps(view: View, rules: tuple[Rule, ...]) -> tuple[Gap, ...]:
+    """Everything unseen, gravest first."""
+    return (*_unread(view), *_kinds(view), *_references(view), *_states(view, rules))
+
+
+def _unread(view: View) -> Iterator[Gap]:
+    for entry in view.snapshot.unread:
+        if not entry.harmless:
+            yield Gap("unread", entry.what, entry.reason, entry.line)
+    passed = [entry.what for entry in view.snapshot.unread if entry.harmless]
+    if passed:
+        names = ", ".join(sorted(set(passed))[:_MOST_NAMES])
+        more = ", …" if len(set(passed)) > _MOST_NAMES else ""
+        yield Gap("unread", f"{names}{more}", "holds no Kubernetes object", count=len(passed))
+
+
+def _kinds(view: View) -> Iterator[Gap]:
+    counts = Counter(item.resource for item in view.snapshot.items if item.resource not in SHAPES)
+    for resource, count in sorted(counts.items()):
+        yield Gap("kind", resource, "no rule reads this kind", count=count)
+
+
+def _references(view: View) -> Iterator[Gap]:
+    """Names that lead out of a source which need not hold everything."""
+    outside: dict[str, set[str]] = defaultdict(set)
+    for workload in view.workloads:
+        if workload.template:
+            continue
+        for reference in references_of(workload):
+            if not reference.found(view.snapshot) and not view.knows(reference.resource, reference.namespace):
+                place = f"{reference.namespace}/" if reference.namespace else ""
+                outside[reference.resource].add(f"{place}{reference.name}")
+    for resource, names in sorted(outside.items()):
+        shown = ", ".join(sorted(names)[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+        yield Gap(
+            "reference",
+            f"{resource} {shown}",
+            "is referred to and not in the source; --complete makes this an error",
+            count=len(names),
+        )
+
+
+def _states(view: View, rules: tuple[Rule, ...]) -> Iterator[Gap]:
+    live = sum(rule.needs == "live" for rule in rules)
+    measured = sum(rule.needs == "prometheus" for rule in rules)
+    if live and not view.observed:
+        yield Gap(
+            "state",
+            "nodes, pods and their status",
+            f"{live} rules need a cluster or a dump of one",
+            count=live,
+        )
+    if measured and not view.of("Measurements.stoker.dev"):
+        yield Gap(
+            "state",
+            "utilisation, queueing and latency",
+            f"{measured} rules need --prometheus URL",
+            count=measured,
+        )

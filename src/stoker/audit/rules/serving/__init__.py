@@ -1,0 +1,1 @@
+"""Inference servers: KServe objects, engines and their flags, probes, drains, what they refer to."""
