@@ -1,7 +1,7 @@
 """Speed, as ratios against a named reference measured in the same run.
 
     make bench            every benchmark
-    make bench ARGS=help  only one: compile, growth or help
+    make bench ARGS=help  only one: compile, growth, help, audit or audit-growth
 
 Figures are medians of whole runs on this machine; a ratio survives a machine's mood, a second does not.
 """
@@ -9,11 +9,13 @@ Figures are medians of whole runs on this machine; a ratio survives a machine's 
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
+from dump import write_dump
 
 from stoker.platform.load import loads
 from stoker.render.formats import Destination, render_files
@@ -99,7 +101,59 @@ def bench_help() -> None:
     )
 
 
-BENCHMARKS = {"compile": bench_compile, "growth": bench_growth, "help": bench_help}
+def _audit(dump: Path) -> tuple[float, float]:
+    """Seconds and peak MiB of `stoker audit` as a whole process; exit 1 says that it found something."""
+    script = "import resource,subprocess,sys,time;t=time.perf_counter();r=subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL)\n"
+    script += "print(time.perf_counter()-t,resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/1024);sys.exit(r.returncode not in (0,1))"
+    command = [sys.executable, "-c", script, BIN / "stoker", "audit", dump, "--output", "json"]
+    seconds, mebibytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(mebibytes)
+
+
+def bench_audit() -> None:
+    """A dump of 1,000 nodes and 20,000 pods; reference: json.load of the same file in the same Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        dump = Path(folder) / "dump.json"
+        write_dump(dump, nodes=1000, pods=20_000)
+        size = dump.stat().st_size / 1e6
+        runs = [_audit(dump) for _ in range(3)]
+        seconds, memory = statistics.median(run[0] for run in runs), max(run[1] for run in runs)
+        command = [
+            sys.executable,
+            "-c",
+            "import json,sys; json.load(open(sys.argv[1], encoding='utf-8'))",
+            dump,
+        ]
+        reference = median_seconds(lambda: subprocess.run(command, check=True), repeats=2)
+    print(
+        f"audit of 1,000 nodes, 20,000 pods, {size:.0f} MB: {seconds:.2f} s (bar: 8 s), {memory:.0f} MiB at most (bar: 1024)"
+    )
+    print(
+        f"  reference, json.load of the same file: {reference:.2f} s; audit / reference = {seconds / reference:.2f}"
+    )
+
+
+def bench_audit_growth() -> None:
+    """Audit time at 1x, 4x and 16x; linear growth keeps the ratio per pod near or below 1."""
+    base = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for factor in (1, 4, 16):
+            dump = Path(folder) / f"{factor}.json"
+            write_dump(dump, nodes=62 * factor, pods=1250 * factor)
+            seconds = statistics.median(_audit(dump)[0] for _ in range(3))
+            base = base or seconds
+            print(
+                f"audit growth {factor:>2}x: {seconds:.2f} s, per pod {seconds / base / factor:.2f} of the 1x figure"
+            )
+
+
+BENCHMARKS = {
+    "compile": bench_compile,
+    "growth": bench_growth,
+    "help": bench_help,
+    "audit": bench_audit,
+    "audit-growth": bench_audit_growth,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -38,7 +38,7 @@ def stream(items: list[Any]) -> str:
     return yaml.safe_dump_all(items, sort_keys=False)
 
 
-def changes(good: Any, bad: Any, path: Steps = ()) -> Iterator[tuple[Steps, Any]]:
+def changes(good: Any, bad: Any, path: Steps = ()) -> Iterator[tuple[Steps, Any]]:  # noqa: C901  # one type a branch
     """Places where ``bad`` differs from ``good``, with what ``bad`` has there (`ABSENT` where it has nothing)."""
     if isinstance(good, dict) and isinstance(bad, dict):
         for key in [*good, *(key for key in bad if key not in good)]:

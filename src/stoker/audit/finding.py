@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from stoker.kube.patch import Op
 from stoker.kube.paths import Path
 from stoker.kube.snapshot import Item
 
@@ -34,15 +35,6 @@ class Severity(StrEnum):
     def rank(self) -> int:
         """0 for info, 2 for error."""
         return ("info", "warning", "error").index(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One step of a patch, as in RFC 6902: ``op`` is ``add``, ``replace`` or ``remove``; ``add`` makes missing mappings."""
-
-    op: str
-    path: Path
-    value: Any = None
 
 
 def add(path: Path, value: Any) -> Op:

@@ -1,16 +1,15 @@
 """Patches applied to objects: pure, on copies. The files are written by `kube.edit`."""
 
-import copy
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from stoker.audit.finding import Finding, Op
-from stoker.kube.paths import dig
+from stoker.audit.finding import Finding
+from stoker.kube.patch import Op, apply_ops
 from stoker.kube.snapshot import Item, Snapshot, Source
 
-__all__ = ["apply_ops", "patched", "usable"]
+__all__ = ["patched", "usable"]
 
 
 def usable(findings: Iterable[Finding]) -> list[Finding]:
@@ -42,41 +41,6 @@ def _overlap(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
 def _name(obj: Any) -> tuple[str, str, str]:
     metadata = obj.get("metadata") or {}
     return obj.get("kind", ""), metadata.get("namespace", ""), metadata.get("name", "")
-
-
-def apply_ops(obj: dict[str, Any], ops: Sequence[Op]) -> dict[str, Any]:
-    """A patched copy. ``add`` makes mappings on its way and appends where an index is the list's length.
-
-    Raises:
-        KeyError: a ``remove`` or ``replace`` of something that is not there.
-    """
-    made = copy.deepcopy(obj)
-    # List items go last first, so that an index still means what the rule saw.
-    for op in sorted(
-        ops, key=lambda op: (op.op == "remove", *(-s if isinstance(s, int) else 0 for s in op.path))
-    ):
-        _apply(made, op)
-    return made
-
-
-def _apply(root: dict[str, Any], op: Op) -> None:
-    parent: Any = root
-    for index, step in enumerate(op.path[:-1]):
-        below = dig(parent, step)
-        if below is None and op.op == "add" and isinstance(parent, dict):
-            below = parent[step] = [] if isinstance(op.path[index + 1], int) else {}
-        if below is None:
-            raise KeyError(op.path)
-        parent = below
-    last: Any = op.path[-1]
-    if op.op == "remove":
-        del parent[last]
-    elif isinstance(parent, list) and op.op == "add" and last >= len(parent):
-        parent.append(copy.deepcopy(op.value))
-    elif isinstance(parent, list) and op.op == "add":
-        parent.insert(last, copy.deepcopy(op.value))
-    else:
-        parent[last] = copy.deepcopy(op.value)
 
 
 def patched(snapshot: Snapshot, findings: Iterable[Finding]) -> Snapshot:

@@ -58,10 +58,7 @@ def _changes(finding: "Finding") -> "list[Change]":
     from stoker.kube.edit import Change
 
     source = finding.item.source
-    return [
-        *(Change(source, op.op, op.path, op.value) for op in finding.fix.ops),
-        *(Change(source, "document", (), dict(obj)) for obj in finding.fix.objects),
-    ]
+    return [Change(source, finding.fix.ops), *(Change(source, document=obj) for obj in finding.fix.objects)]
 
 
 def _text(file: str, texts: dict[str, bytes]) -> str:

@@ -1,20 +1,24 @@
-"""Patches written into YAML files: comments, order and quotes kept, untouched documents kept to the byte."""
+"""Patches written into YAML text: only the lines of the fields that change are touched.
 
-import copy
-import io
+Round-trip libraries lose comments beside removed keys (ruamel.yaml hangs them on the value before) and reformat the rest. Here
+the places come from libyaml's node marks, the text in between is kept to the byte, and the outcome is parsed again: unless it
+is exactly the patched object, nothing is changed.
+"""
+
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
+import yaml
 
 from stoker.errors import StokerError
-from stoker.kube.paths import Path, dig
+from stoker.kube.patch import Op, apply_ops, in_order
+from stoker.kube.paths import Path
 from stoker.kube.snapshot import Source
+from stoker.kube.yaml_text import Loader, dump
 
 __all__ = ["Change", "edit_text"]
 
@@ -23,138 +27,312 @@ _SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step in one object of a file: ``op`` and ``path`` as in RFC 6902, ``path`` below the object.
-
-    ``op`` ``document`` appends ``value`` as a document of its own.
-    """
+    """Steps in one object of a file, paths below the object; ``document`` is appended to the file, where there is one."""
 
     source: Source
-    op: str
-    path: Path
-    value: Any = None
+    ops: tuple[Op, ...] = ()
+    document: Mapping[str, Any] | None = None
 
 
 def edit_text(text: str, changes: Iterable[Change]) -> str:
     """The file with the changes made.
 
     Raises:
-        StokerError: a change does not fit what is there (the file was edited since it was read).
+        StokerError: a change does not fit what is there.
     """
-    by_document: Mapping[int, list[Change]] = defaultdict(list)
-    added: list[Any] = []
-    for change in changes:
-        if change.op == "document":
-            added.append(change.value)
-        else:
-            by_document[change.source.document].append(change)
+    found = list(changes)
+    by_document: dict[int, list[Op]] = defaultdict(list)
+    for change in found:
+        within = change.source.within
+        by_document[change.source.document] += [Op(op.op, (*within, *op.path), op.value) for op in change.ops]
     starts = [match.start() for match in _SPLIT.finditer(text)]
     bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
-    parts = [text[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
-    for number, found in by_document.items():
-        if number >= len(parts):
-            raise StokerError("the file has changed since it was read", fix="run the audit again")
-        parts[number] = _edit_document(parts[number], found)
+    parts = [text[begin:end] for begin, end in pairwise(bounds)]
+    for number, ops in by_document.items():
+        if ops and number >= len(parts):
+            raise _changed()
+        if ops:
+            parts[number] = _edit(parts[number], ops)
     result = "".join(parts)
-    for obj in added:
-        result = result.rstrip("\n") + "\n---\n" + _dump(_yaml(""), obj)
+    for change in found:
+        if change.document is not None:
+            result = result.rstrip("\n") + "\n---\n" + dump(dict(change.document))
     return result
 
 
-def _edit_document(text: str, changes: Sequence[Change]) -> str:
-    head = re.match(r"---[^\n]*\n", text)
-    prefix = head[0] if head else ""
-    body = text[len(prefix) :]
-    yaml = _yaml(body)
-    try:
-        root = yaml.load(body)
-    except YAMLError as error:
-        raise StokerError(f"cannot be edited: {error}", fix="mend it by hand") from error
-    for change in _in_order(changes):
-        _apply(root, change)
-    made = _dump(yaml, root)
-    # ruamel drops comments above the first key only where the document begins with a marker we took off.
-    return prefix + made
-
-
-def _in_order(changes: Sequence[Change]) -> list[Change]:
-    """Removals last, and of list items the last first, so that every index means what was seen."""
-    return sorted(
-        changes,
-        key=lambda change: (
-            change.op == "remove",
-            [-step if isinstance(step, int) else 0 for step in change.path],
-        ),
+def _changed() -> StokerError:
+    return StokerError(
+        "the text and the patch do not fit", fix="run the audit again, or make this change by hand"
     )
 
 
-def _yaml(text: str) -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 1 << 20  # lines are never wrapped anew
-    # `key:` followed by an item on the same column or further in: the file's own habit is kept.
-    indented = re.search(
-        r"^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*\1( +)- ", text, re.MULTILINE
-    )
-    offset = len(indented[2]) if indented else 0
-    yaml.indent(mapping=2, sequence=offset + 2, offset=offset)
-    return yaml
-
-
-def _dump(yaml: YAML, value: Any) -> str:
-    buffer = io.StringIO()
-    yaml.dump(value, buffer)
-    return buffer.getvalue()
-
-
-def _apply(root: Any, change: Change) -> None:
-    parent = dig(root, *change.source.within)
-    for index, step in enumerate(change.path[:-1]):
-        below = _step(parent, step)
-        if below is None and change.op == "add" and isinstance(parent, dict):
-            below = CommentedSeq() if isinstance(change.path[index + 1], int) else CommentedMap()
-            parent[step] = below
-        if below is None:
-            raise StokerError("the file has changed since it was read", fix="run the audit again")
-        parent = below
-    _set(parent, change.path[-1], change)
-
-
-def _step(parent: Any, step: str | int) -> Any:
+def _edit(text: str, ops: Sequence[Op]) -> str:
     try:
-        return parent[step]
-    except (KeyError, IndexError, TypeError):
+        wanted = apply_ops(yaml.load(text, Loader), ops)  # noqa: S506  # a SafeLoader
+    except (KeyError, yaml.YAMLError) as error:
+        raise _changed() from error
+    made = text
+    for op in _renames(in_order(ops)):
+        made = _Editor(made).apply(op)
+    try:
+        right = yaml.load(made, Loader) == wanted  # noqa: S506  # a SafeLoader
+    except yaml.YAMLError:
+        right = False
+    if not right:
+        raise _changed()
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Rename:
+    """A key that is taken out while another comes into the same mapping: it keeps its place and its comment."""
+
+    path: Path
+    name: str
+    value: Any
+
+
+def _renames(ops: Sequence[Op]) -> "list[Op | _Rename]":
+    made: list[Op | _Rename] = []
+    removed = [op for op in ops if op.op == "remove"]
+    for op in ops:
+        twin = next(
+            (
+                r
+                for r in removed
+                if op.op == "add" and isinstance(op.path[-1], str) and r.path[:-1] == op.path[:-1]
+            ),
+            None,
+        )
+        scalar = not isinstance(op.value, dict | list)
+        if twin is not None and scalar and isinstance(twin.path[-1], str):
+            removed.remove(twin)
+            made.append(_Rename(twin.path, str(op.path[-1]), op.value))
+        elif op.op != "remove":
+            made.append(op)
+    return [*made, *removed]
+
+
+class _Editor:
+    """One document's text with its nodes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        loader = Loader(text)
+        try:
+            self.root = loader.get_single_node()
+        finally:
+            loader.dispose()
+        self.dashes_indented = bool(
+            re.search(
+                r"^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*\1 +- ", text, re.MULTILINE
+            )
+        )
+
+    def apply(self, op: "Op | _Rename") -> str:
+        if isinstance(op, _Rename):
+            key, value = self._pair(op.path)
+            if self._flow(op.path[:-1]):
+                return self._reflow(
+                    op.path[:-1], [Op("remove", op.path[-1:]), Op("add", (op.name,), op.value)]
+                )
+            return self._cut(key.start_mark.index, _end(value), f"{op.name}: {_inline(op.value)}")
+        flow = self._flow(op.path[:-1])
+        if flow is not None:
+            return self._reflow(flow, [Op(op.op, op.path[len(flow) :], op.value)])
+        if op.op == "remove":
+            return self._remove(op.path)
+        if op.op == "replace" or self._there(op.path):
+            parent = self._node(op.path[:-1])
+            if op.op == "add" and isinstance(parent, yaml.SequenceNode):
+                return self._insert_item(parent, op)
+            return self._replace(op)
+        return self._add(op)
+
+    # Places
+
+    def _node(self, path: Path) -> Any:
+        node = self.root
+        for step in path:
+            node = _below(node, step)
+            if node is None:
+                raise _changed()
+        return node
+
+    def _there(self, path: Path) -> bool:
+        node = self.root
+        for step in path:
+            node = _below(node, step)
+            if node is None:
+                return False
+        return True
+
+    def _pair(self, path: Path) -> tuple[Any, Any]:
+        parent = self._node(path[:-1])
+        if isinstance(parent, yaml.MappingNode):
+            for key, value in parent.value:
+                if key.value == path[-1]:
+                    return key, value
+        raise _changed()
+
+    def _flow(self, path: Path) -> Path | None:
+        """The outermost flow collection on the way to ``path``; None where all is block style."""
+        node = self.root
+        for depth in range(len(path) + 1):
+            if isinstance(node, yaml.CollectionNode) and node.flow_style:
+                return path[:depth]
+            if depth < len(path):
+                node = _below(node, path[depth])
+                if node is None:
+                    return None
         return None
 
+    # Cuts
 
-def _set(parent: Any, last: str | int, change: Change) -> None:
-    value = copy.deepcopy(change.value)
-    if change.op == "remove":
-        if _step(parent, last) is None and not (isinstance(parent, dict) and last in parent):
-            raise StokerError("the file has changed since it was read", fix="run the audit again")
-        _keep_comment_above(parent, last)
-        del parent[last]
-    elif isinstance(parent, list) and isinstance(last, int) and change.op == "add":
-        parent.insert(min(last, len(parent)), value)
-    else:
-        parent[last] = value
+    def _cut(self, begin: int, end: int, text: str = "") -> str:
+        return self.text[:begin] + text + self.text[end:]
+
+    def _line_start(self, index: int) -> int:
+        return self.text.rfind("\n", 0, index) + 1
+
+    def _line_end(self, index: int) -> int:
+        """Just behind the line break of the line that ``index`` stands in."""
+        end = self.text.find("\n", index)
+        return len(self.text) if end < 0 else end + 1
+
+    def _reflow(self, path: Path, ops: Sequence[Op]) -> str:
+        """A flow collection written anew, in one line, with the steps done."""
+        node = self._node(path)
+        loader = Loader(self.text[node.start_mark.index : node.end_mark.index])
+        try:
+            value = loader.get_single_data()
+        finally:
+            loader.dispose()
+        try:
+            made = apply_ops({"root": value}, [Op(op.op, ("root", *op.path), op.value) for op in ops])["root"]
+        except KeyError as error:
+            raise _changed() from error
+        return self._cut(node.start_mark.index, node.end_mark.index, _inline(made))
+
+    def _remove(self, path: Path) -> str:
+        parent = self._node(path[:-1])
+        if len(parent.value) == 1 and path[:-1]:
+            return self._empty(path[:-1], "[]" if isinstance(parent, yaml.SequenceNode) else "{}")
+        if isinstance(parent, yaml.SequenceNode):
+            node = _below(parent, path[-1])
+            if node is None:
+                raise _changed()
+            begin = self._line_start(node.start_mark.index)
+            dash = self.text.rfind("-", begin, node.start_mark.index)
+            if (
+                dash < 0 or self.text[begin:dash].strip()
+            ):  # the item begins on its parent's line, or the dash stands above
+                raise _changed()
+            return self._cut(begin, self._line_end(_end(node)))
+        key, value = self._pair(path)
+        begin = self._line_start(key.start_mark.index)
+        if self.text[begin : key.start_mark.index].strip():  # behind a dash: the next key moves up to it
+            keys = [pair[0] for pair in parent.value]
+            position = keys.index(key)
+            if position + 1 >= len(keys):
+                raise _changed()
+            return self._cut(key.start_mark.index, keys[position + 1].start_mark.index)
+        return self._cut(begin, self._line_end(_end(value)))
+
+    def _empty(self, path: Path, text: str) -> str:
+        """A collection whose last entry goes: the empty one stays, as the patch says."""
+        node = self._node(path)
+        if isinstance(path[-1], int):
+            return self._cut(node.start_mark.index, _end(node), text)
+        key, value = self._pair(path)
+        colon = self.text.index(":", key.end_mark.index)
+        return self._cut(colon + 1, _end(value), f" {text}")
+
+    def _replace(self, op: Op) -> str:
+        node = self._node(op.path)
+        plain = not isinstance(op.value, dict | list) or not op.value
+        if plain and (isinstance(node, yaml.ScalarNode) or node.flow_style):
+            return self._cut(
+                node.start_mark.index, _end(node), (" " if _is_empty(node) else "") + _inline(op.value)
+            )
+        if isinstance(op.path[-1], int):
+            return self._cut(
+                node.start_mark.index, _end(node), self._block(op.value, node.start_mark.column).lstrip()
+            )
+        key, value = self._pair(op.path)
+        colon = self.text.index(":", key.end_mark.index)
+        text = (
+            f" {_inline(op.value)}"
+            if plain
+            else "\n" + self._block(op.value, self._below_column(key, op.value))
+        )
+        return self._cut(colon + 1, max(colon + 1, _end(value)), text.rstrip("\n"))
+
+    def _add(self, op: Op) -> str:
+        """A key that is not there: its nearest parent that is gets the rest of the path as nested mappings."""
+        depth = len(op.path) - 1
+        while depth and not self._there(op.path[:depth]):
+            depth -= 1
+        value = op.value
+        for step in reversed(op.path[depth + 1 :]):
+            value = [value] if isinstance(step, int) else {step: value}
+        parent, name = self._node(op.path[:depth]), op.path[depth]
+        if isinstance(parent, yaml.SequenceNode):
+            return self._insert_item(parent, Op("add", (*op.path[:depth], name), value))
+        if not isinstance(parent, yaml.MappingNode):  # a null
+            return self._replace(Op("replace", op.path[:depth], {name: value}))
+        first = parent.value[0][0]
+        end = self._line_end(_end(parent))
+        text = self._block({name: value}, first.start_mark.column)
+        lead = "" if self.text[:end].endswith("\n") else "\n"
+        return self._cut(end, end, lead + text)
+
+    def _insert_item(self, parent: Any, op: Op) -> str:
+        index = op.path[-1]
+        if not isinstance(index, int) or not parent.value:
+            raise _changed()
+        anchor = parent.value[min(index, len(parent.value) - 1)]
+        begin = self._line_start(anchor.start_mark.index)
+        dash = self.text.rfind("-", begin, anchor.start_mark.index)
+        if dash < 0 or self.text[begin:dash].strip():
+            raise _changed()
+        at = begin if index < len(parent.value) else self._line_end(_end(anchor))
+        text = self._block([op.value], dash - begin)
+        lead = "" if self.text[:at].endswith("\n") or not at else "\n"
+        return self._cut(at, at, lead + text)
+
+    def _below_column(self, key: Any, value: Any) -> int:
+        column = key.start_mark.column
+        return column if isinstance(value, list) and not self.dashes_indented else column + 2
+
+    def _block(self, value: Any, column: int) -> str:
+        lines = dump(value, dashes_indented=self.dashes_indented).splitlines()
+        return "".join(f"{' ' * column}{line}\n" if line else "\n" for line in lines)
 
 
-def _keep_comment_above(parent: Any, last: str | int) -> None:
-    """ruamel hangs the comment lines that follow a value on that value: hand them to what stands before it."""
-    if not isinstance(parent, CommentedMap) or last not in parent.ca.items:
-        return
-    tokens = parent.ca.items[last]
-    trailing = tokens[2] if len(tokens) > 2 else None  # noqa: PLR2004  # ruamel's slot for what follows a value
-    if trailing is None or "\n" not in trailing.value.rstrip("\n"):
-        return
-    rest = trailing.value.split("\n", 1)[1]
-    if not rest.strip():
-        return
-    keys = list(parent)
-    before = keys[keys.index(last) - 1] if keys.index(last) else None
-    if before is None or not isinstance(parent[before], str | int | float | bool):
-        return
-    slots = parent.ca.items.setdefault(before, [None, None, None, None])
-    if slots[2] is None:
-        trailing.value = "\n" + rest
-        slots[2] = trailing
+def _below(node: Any, step: str | int) -> Any:
+    if isinstance(node, yaml.MappingNode) and isinstance(step, str):
+        return next((value for key, value in reversed(node.value) if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step]
+    return None
+
+
+def _end(node: Any) -> int:
+    """Index just behind the node's last character: a block collection's own mark lies behind the comments that follow."""
+    block = isinstance(node, yaml.CollectionNode) and not node.flow_style and bool(node.value)
+    if block and isinstance(node, yaml.MappingNode):
+        key, value = node.value[-1]
+        return int(key.end_mark.index) + 1 if _is_empty(value) else _end(value)
+    if block:
+        return _end(node.value[-1])
+    end = int(node.end_mark.index)
+    return end - 1 if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"} else end
+
+
+def _is_empty(node: Any) -> bool:
+    return isinstance(node, yaml.ScalarNode) and bool(node.start_mark.index == node.end_mark.index)
+
+
+def _inline(value: Any) -> str:
+    return dump(value, flow=True).rstrip("\n").removesuffix("\n...").rstrip("\n")

@@ -1,5 +1,6 @@
 """Lines of fields in the files that objects were read from: read again only where somebody points into them."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -85,10 +86,7 @@ def _documents(text: str) -> list[tuple[int, str]]:
         return [(1, text)]
     starts = [match.start() for match in _SPLIT.finditer(text)]
     bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
-    return [
-        (text.count("\n", 0, begin) + 1, text[begin:end])
-        for begin, end in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [(text.count("\n", 0, begin) + 1, text[begin:end]) for begin, end in itertools.pairwise(bounds)]
 
 
 def _descend(node: Any, path: Path) -> int | None:

@@ -135,7 +135,7 @@ def _document(text: str, name: str, line: int, index: int) -> Iterator[Found | U
             return
         mark = getattr(error, "problem_mark", None)
         place = line + mark.line if mark else line
-        yield from _rest_of_list(text, name, line, index, place, _short(error))
+        yield from _rest_of_list(text, Source(name, line, index), place, _short(error))
         return
     if (
         isinstance(value, dict)
@@ -152,7 +152,19 @@ def _document(text: str, name: str, line: int, index: int) -> Iterator[Found | U
     elif isinstance(value, list):
         yield from (Found(item, Source(name, line, index, (n,))) for n, item in enumerate(value))
     elif value is not None:
-        yield Found(value, Source(name, line + first, index))
+        yield Found(value, Source(name, line + first, index, remarks=_remarks(text, line)))
+
+
+def _remarks(text: str, line: int) -> tuple[tuple[int, str], ...]:
+    """Comments that speak to Stoker, with their lines; a quoted ``#`` is told apart by what stands before it."""
+    if "stoker:ignore" not in text:
+        return ()
+    rows = text.split("\n")
+    return tuple(
+        (line + number, row[row.index("stoker:ignore") :])
+        for number, row in enumerate(rows)
+        if re.search(r"(^|\s)#\s*stoker:ignore\s", row)
+    )
 
 
 def _load(text: str) -> tuple[Any, int]:
@@ -194,9 +206,7 @@ def _item_lines(text: str) -> list[int]:
     ]
 
 
-def _rest_of_list(
-    text: str, name: str, line: int, index: int, place: int, reason: str
-) -> Iterator[Found | Unread]:
+def _rest_of_list(text: str, source: Source, place: int, reason: str) -> Iterator[Found | Unread]:
     """The whole items of a List that is broken somewhere; of anything else nothing."""
     lines = _item_lines(text)
     whole = 0
@@ -214,9 +224,11 @@ def _rest_of_list(
                 and "kind" in value[0]
             ):
                 whole += 1
-                yield Found(value[0], Source(name, line + begin, index, ("items", position)))
+                yield Found(
+                    value[0], Source(source.file, source.line + begin, source.document, ("items", position))
+                )
     said = f"; {whole} whole objects of the list were read" if whole else ""
-    yield Unread(name, f"is no YAML at line {place}: {reason}{said}", place)
+    yield Unread(source.file, f"is no YAML at line {place}: {reason}{said}", place)
 
 
 def _short(error: Exception) -> str:
@@ -228,9 +240,11 @@ def _short(error: Exception) -> str:
 
 def _snapshot(found: list[Found | Unread], *, closed: bool) -> Snapshot:
     patches = _patches(found)
+    found.reverse()  # taken from the end, so that no document is held twice
     items: list[Item] = []
     unread: list[Unread] = []
-    for entry in found:
+    while found:
+        entry = found.pop()
         made = entry if isinstance(entry, Unread) else _item(entry, patches)
         if isinstance(made, Item):
             items.append(made)

@@ -31,12 +31,14 @@ class Source:
         line: 1-based first line of the object; 0 where there is none.
         document: 0-based index of the YAML document in the file.
         within: path of the object in its document: empty, or ``("items", 3)`` in a List.
+        remarks: comments of the document that speak to Stoker (``# stoker:ignore …``), with their lines.
     """
 
     file: str = ""
     line: int = 0
     document: int = 0
     within: tuple[str | int, ...] = ()
+    remarks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
-"""YAML as kubectl reads it (sigs.k8s.io/yaml): YAML 1.1 but for dates, which stay text."""
+"""YAML as kubectl reads it (sigs.k8s.io/yaml): YAML 1.1 but for dates, which stay text; and as people write it."""
 
 from typing import Any, Final
 
 import yaml
 
-__all__ = ["Loader"]
+__all__ = ["Loader", "dump"]
 
 _BASE: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -23,3 +23,41 @@ def _plain_equals(loader: Any, node: yaml.ScalarNode) -> str:
 
 
 Loader.add_constructor("tag:yaml.org,2002:value", _plain_equals)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Double quotes where quotes are needed, as manifests have them."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # PyYAML's hook
+        return True
+
+
+class _IndentedDumper(_Dumper):
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002  # PyYAML's hook
+        return super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    plain = (
+        dumper.resolve(  # type: ignore[no-untyped-call]
+            yaml.ScalarNode, value, (True, False)
+        )
+        == "tag:yaml.org,2002:str"
+    )
+    style = "|" if "\n" in value else None if plain and value else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+_IndentedDumper.add_representer(str, _text)
+
+
+def dump(value: Any, *, dashes_indented: bool = False, flow: bool = False) -> str:
+    """YAML text of a plain value, keys in their order, lines never wrapped."""
+    dumper = _IndentedDumper if dashes_indented else _Dumper
+    style = True if flow else False if isinstance(value, dict | list) else None
+    return str(
+        yaml.dump(
+            value, Dumper=dumper, sort_keys=False, default_flow_style=style, width=1 << 20, allow_unicode=True
+        )
+    )

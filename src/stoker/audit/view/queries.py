@@ -94,7 +94,9 @@ def _panels(item: Item, panels: list[Any], path: Path) -> Iterator[Query]:
                 yield _query(item, where, "panel", target, str(panel.get("title") or index), expr)
 
 
-def _query(item: Item, path: Path, role: str, rule: Mapping[str, Any], name: str, expr: str) -> Query:
+def _query(  # noqa: PLR0917  # a constructor
+    item: Item, path: Path, role: str, rule: Mapping[str, Any], name: str, expr: str
+) -> Query:
     text = _VARIABLE.sub(_stand_in, expr) if role == "panel" else expr
     try:
         return Query(item, path, role, rule, name, expr, promql.parse(text), "")

@@ -49,9 +49,9 @@ def scalers_of(snapshot: Snapshot, workloads: tuple[Workload, ...]) -> Iterator[
             continue
         reference = item.section("spec", "scaleTargetRef")
         kind, name = str(reference.get("kind") or ""), str(reference.get("name") or "")
-        minimum = item.spec.get("minReplicas", 1)
+        minimum = int(item.spec.get("minReplicas", 1))
         yield Scaler(
-            item, "HorizontalPodAutoscaler", kind, name, minimum, item.spec.get("maxReplicas", minimum),
+            item, "HorizontalPodAutoscaler", kind, name, minimum, int(item.spec.get("maxReplicas", minimum)),
             by_target.get((item.namespace, kind, name)), ("spec", "minReplicas"), ("spec", "maxReplicas"),
         )  # fmt: skip
     for workload in workloads:

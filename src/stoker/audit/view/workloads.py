@@ -195,7 +195,7 @@ def _template(spec: Object) -> tuple[Object, Mapping[str, str], Mapping[str, str
     return template.get("spec") or {}, metadata.get("labels") or {}, metadata.get("annotations") or {}
 
 
-def _make(
+def _make(  # noqa: PLR0917  # a constructor
     item: Item,
     part: str,
     path: Path,
@@ -278,7 +278,7 @@ def _kserve(snapshot: Snapshot) -> Iterator[Workload]:
         prefill = item.spec.get("prefill") or {}
         for part, path, spec in (("", ("spec",), item.spec), ("prefill", ("spec", "prefill"), prefill)):
             scaling = spec.get("scaling") or {}
-            replicas = scaling.get("minReplicas", spec.get("replicas", 1))
+            replicas = int(scaling.get("minReplicas", spec.get("replicas", 1)))
             for field_name in ("template", "worker"):
                 if field_name in spec:
                     yield _make(
