@@ -16,7 +16,7 @@ import yaml
 
 from stoker.errors import InputError, Problem
 from stoker.kube.documents import as_object
-from stoker.kube.read_json import Found, read_json
+from stoker.kube.read_json import Found, plain_list, read_json
 from stoker.kube.shapes import TooLargeError, conform
 from stoker.kube.snapshot import Item, Origin, Snapshot, Source, Unread
 from stoker.kube.yaml_text import Loader
@@ -150,7 +150,7 @@ def _document(text: str, name: str, line: int, index: int) -> Iterator[Found | U
                 item = {"apiVersion": version, "kind": kind, **item}  # noqa: PLW2901  # the server leaves them out
             yield Found(item, Source(name, where, index, ("items", position)))
     elif isinstance(value, list):
-        yield from (Found(item, Source(name, line, index, (n,))) for n, item in enumerate(value))
+        yield from plain_list(value, Source(name, line, index))
     elif value is not None:
         yield Found(value, Source(name, line + first, index, remarks=_remarks(text, line)))
 

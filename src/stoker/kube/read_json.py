@@ -12,7 +12,7 @@ import msgspec
 from stoker.kube.mass import MASS, decoder
 from stoker.kube.snapshot import Source, Unread
 
-__all__ = ["Found", "read_json"]
+__all__ = ["Found", "plain_list", "read_json"]
 
 _DROP_EVERY: Final = 32 << 20
 _MOST_DEPTH: Final = 500  # msgspec and json recurse in C; deeper text is no dump
@@ -76,6 +76,15 @@ def _list(data: "bytes | mmap.mmap", file: str) -> Iterator[Found | Unread]:
             dropped = at
 
 
+def plain_list(value: list[Any], source: Source) -> Iterator[Found | Unread]:
+    """A bare list: its objects, or one word about data that holds none."""
+    if not any(isinstance(item, dict) and "kind" in item for item in value):
+        yield Unread(source.file, "holds no Kubernetes object", source.line, harmless=True)
+        return
+    for index, item in enumerate(value):
+        yield Found(item, Source(source.file, source.line, source.document, (index,)))
+
+
 _NOTHING: Final = msgspec.Raw(b"null")
 
 
@@ -128,7 +137,7 @@ def _documents(data: bytes, file: str) -> Iterator[Found | Unread]:
             return
         source = Source(file, line, index)
         if isinstance(value, list):
-            yield from (Found(item, Source(file, line, index, (n,))) for n, item in enumerate(value))
+            yield from plain_list(value, source)
         else:
             yield Found(value, source)
         at, index = _skip(text, end), index + 1

@@ -155,6 +155,11 @@ _JOB_SPEC: Final[Any] = {
     "template": _TEMPLATE, "parallelism": INT, "completions": INT, "backoffLimit": INT, "suspend": BOOL,
     "activeDeadlineSeconds": INT, "ttlSecondsAfterFinished": INT,
 }  # fmt: skip
+_RAY: Final[Any] = {
+    "rayVersion": STR, "headGroupSpec": {"template": _TEMPLATE},
+    "workerGroupSpecs": [{"groupName": STR, "replicas": INT, "minReplicas": INT, "maxReplicas": INT, "numOfHosts": INT,
+                          "template": _TEMPLATE}],
+}  # fmt: skip
 _METRIC_TARGET: Final[Any] = {"type": STR, "value": QTY, "averageValue": QTY, "averageUtilization": INT}
 _HPA_BEHAVIOR: Final[Any] = {
     side: {"stabilizationWindowSeconds": INT, "selectPolicy": STR,
@@ -231,6 +236,12 @@ SHAPES: Final[Mapping[str, Any]] = {
     "Deployment.apps": _APP, "StatefulSet.apps": _APP, "DaemonSet.apps": _APP, "ReplicaSet.apps": _APP,
     "Job.batch": {"spec": _JOB_SPEC, "status": {"active": INT, "failed": INT, "succeeded": INT, "conditions": _CONDITIONS}},
     "CronJob.batch": {"spec": {"jobTemplate": {"spec": _JOB_SPEC}, "schedule": STR, "concurrencyPolicy": STR}},
+    "Rollout.argoproj.io": _APP,
+    "RayCluster.ray.io": {"spec": _RAY}, "RayService.ray.io": {"spec": {"rayClusterConfig": _RAY, "serveConfigV2": STR}},
+    "RayJob.ray.io": {"spec": {"rayClusterSpec": _RAY}},
+    "JobSet.jobset.x-k8s.io": {"spec": {"replicatedJobs": [{"name": STR, "replicas": INT, "template": {"spec": _JOB_SPEC}}]}},
+    "PyTorchJob.kubeflow.org": {"spec": {"pytorchReplicaSpecs": Map({"replicas": INT, "template": _TEMPLATE})}},
+    "MPIJob.kubeflow.org": {"spec": {"mpiReplicaSpecs": Map({"replicas": INT, "template": _TEMPLATE})}},
     "Service": {"spec": {"selector": _LABELS, "ports": [_PORT], "type": STR, "clusterIP": STR, "externalName": STR}},
     "ConfigMap": {"data": Map(STR)},
     "Secret": {"type": STR},

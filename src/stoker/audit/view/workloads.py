@@ -18,7 +18,10 @@ Object = Mapping[str, Any]
 
 GPU_RESOURCES: Final = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/", "habana.ai/gaudi")
 _NO_GPU: Final = ("nvidia.com/hostdev", "nvidia.com/rdma", "nvidia.com/sriov", "nvidia.com/pgpu")
-_APPS: Final = ("Deployment.apps", "StatefulSet.apps", "DaemonSet.apps")
+_APPS: Final = ("Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "Rollout.argoproj.io")
+
+
+_ENDING: Final = frozenset(("Job", "CronJob", "ScaledJob", "JobSet", "PyTorchJob", "MPIJob", "RayJob"))
 
 
 def gpu_resource(name: str) -> bool:
@@ -142,7 +145,7 @@ class Workload:
     @property
     def serves(self) -> bool:
         """It stays up: no Job and no bare Pod of a Job."""
-        return self.item.kind not in {"Job", "CronJob"} and not self.template
+        return self.item.kind not in _ENDING and not self.template
 
     def __str__(self) -> str:
         return f"{self.item}{f' ({self.part})' if self.part else ''}"
@@ -178,6 +181,8 @@ def workloads_of(snapshot: Snapshot) -> Iterator[Workload]:
     for item in snapshot.of("LeaderWorkerSet.leaderworkerset.x-k8s.io"):
         yield from _leader_worker_set(item)
     yield from _kserve(snapshot)
+    yield from _ray(snapshot)
+    yield from _training(snapshot)
     yield from _bare_pods(snapshot)
 
 
@@ -252,6 +257,56 @@ def _leader_worker_set(item: Item) -> Iterator[Workload]:
             replicas_path=("spec", "replicas") if "replicas" in item.spec else None, generated=("LeaderWorkerSet", item.name),
             pods_per_replica=max(1, pods),
         )  # fmt: skip
+
+
+_RAY: Final = {
+    "RayCluster.ray.io": ("spec",),
+    "RayService.ray.io": ("spec", "rayClusterConfig"),
+    "RayJob.ray.io": ("spec", "rayClusterSpec"),
+}
+
+
+def _ray(snapshot: Snapshot) -> Iterator[Workload]:
+    """Head and worker groups; Ray's autoscaler moves workers between their bounds."""
+    for resource, where in _RAY.items():
+        for item in snapshot.of(resource):
+            cluster = item.section(*where)
+            path: Path = (*where, "headGroupSpec", "template", "spec")
+            head = cluster.get("headGroupSpec") or {}
+            if head:
+                yield _make(item, "head", path, *_template(head), replicas=1, complete=False)
+            for index, group in enumerate(cluster.get("workerGroupSpecs") or []):
+                path = (*where, "workerGroupSpecs", index, "template", "spec")
+                minimum = int(group.get("minReplicas", group.get("replicas", 0)))
+                yield _make(
+                    item, str(group.get("groupName") or f"worker {index}"), path, *_template(group), replicas=minimum,
+                    maximum=group.get("maxReplicas"), complete=False, pods_per_replica=max(1, group.get("numOfHosts", 1)),
+                )  # fmt: skip
+
+
+def _training(snapshot: Snapshot) -> Iterator[Workload]:
+    """JobSets and Kubeflow's training jobs."""
+    for item in snapshot.of("JobSet.jobset.x-k8s.io"):
+        for index, job in enumerate(item.spec.get("replicatedJobs") or []):
+            spec = (job.get("template") or {}).get("spec") or {}
+            path: Path = ("spec", "replicatedJobs", index, "template", "spec", "template", "spec")
+            pods = int(job.get("replicas", 1)) * int(spec.get("parallelism", 1))
+            yield _make(item, str(job.get("name") or index), path, *_template(spec), replicas=pods)
+    for resource, field_name in (
+        ("PyTorchJob.kubeflow.org", "pytorchReplicaSpecs"),
+        ("MPIJob.kubeflow.org", "mpiReplicaSpecs"),
+    ):
+        for item in snapshot.of(resource):
+            for role, group in (item.spec.get(field_name) or {}).items():
+                path = ("spec", field_name, role, "template", "spec")
+                yield _make(
+                    item,
+                    role,
+                    path,
+                    *_template(group),
+                    replicas=int(group.get("replicas", 1)),
+                    complete=False,
+                )
 
 
 def _kserve(snapshot: Snapshot) -> Iterator[Workload]:
