@@ -325,7 +325,7 @@ def _end(node: Any) -> int:
         key, value = node.value[-1]
         return int(key.end_mark.index) + 1 if _is_empty(value) else _end(value)
     if block:
-        return _end(node.value[-1])
+        return int(_end(node.value[-1]))
     end = int(node.end_mark.index)
     return end - 1 if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"} else end
 

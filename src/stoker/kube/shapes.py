@@ -11,7 +11,7 @@ from typing import Any, Final
 from stoker.kube.paths import Path
 from stoker.kube.snapshot import Malformed
 
-__all__ = ["SHAPES", "Leaf", "Map", "TooLargeError", "conform"]
+__all__ = ["SHAPES", "Leaf", "Map", "TooLargeError", "conform", "conform_shape"]
 
 
 class TooLargeError(ValueError):
@@ -392,6 +392,15 @@ def conform(resource: str, obj: dict[str, Any]) -> tuple[dict[str, Any], tuple[M
     shape = {"metadata": _METADATA, **(SHAPES.get(resource) or {})}
     found = walk.visit(obj, shape, (), 0)
     return found, tuple(walk.dropped)
+
+
+def conform_shape(value: dict[str, Any], shape: Any) -> dict[str, Any]:
+    """A mapping that is no object of its own (a configuration in a ConfigMap), made to conform; empty where it is too large."""
+    try:
+        found: dict[str, Any] = _Walk().visit(value, shape, (), 0)
+    except TooLargeError:
+        return {}
+    return found
 
 
 class _Walk:

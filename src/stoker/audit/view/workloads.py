@@ -332,8 +332,8 @@ def _kserve(snapshot: Snapshot) -> Iterator[Workload]:
     for item in snapshot.of("LLMInferenceService.serving.kserve.io"):
         prefill = item.spec.get("prefill") or {}
         for part, path, spec in (("", ("spec",), item.spec), ("prefill", ("spec", "prefill"), prefill)):
-            scaling = spec.get("scaling") or {}
-            replicas = int(scaling.get("minReplicas", spec.get("replicas", 1)))
+            scaling: Mapping[str, Any] = spec.get("scaling") or {}
+            replicas: int = scaling.get("minReplicas", spec.get("replicas", 1))
             for field_name in ("template", "worker"):
                 if field_name in spec:
                     yield _make(

@@ -35,7 +35,9 @@ def _missing(reference: Reference, view: View) -> Iterator[Hit]:
     near = nearest(reference.name, there)
     place = f" in namespace {reference.namespace}" if reference.namespace else ""
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    yield Hit(reference.item, reference.path, f"there is no {kind} {reference.name}{place}{hint}", reference.name)
+    yield Hit(
+        reference.item, reference.path, f"there is no {kind} {reference.name}{place}{hint}", reference.name
+    )
 
 
 @rule(

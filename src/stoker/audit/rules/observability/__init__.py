@@ -1,0 +1,1 @@
+"""Metrics, scraping, alerts and dashboards: whether anybody would notice, and in time."""
