@@ -133,4 +133,8 @@ def monitored(workload: Workload, snapshot: Snapshot) -> bool:
 
 def _selects(service: Item, workload: Workload) -> bool:
     selector = service.spec.get("selector")
-    return selector is not None and bool(selector) and all(workload.labels.get(key) == value for key, value in selector.items())
+    return (
+        selector is not None
+        and bool(selector)
+        and all(workload.labels.get(key) == value for key, value in selector.items())
+    )
