@@ -1,6 +1,7 @@
 """Bounds and owners of replica counts."""
 
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from typing import Final
 
 from stoker.audit.finding import Area, Fix, Hit, Severity, add, remove, replace
@@ -14,6 +15,7 @@ from stoker.kube.snapshot import Item
 
 _WEBHOOK: Final = "keda 2.20.2 apis/keda/v1alpha1/scaledobject_webhook.go"
 _HPA: Final = "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/"
+_SLIP: Final = 0.88
 _KSERVE: Final = "kserve 0.20.0 pkg/constants/constants.go:257-299"
 
 
@@ -35,13 +37,14 @@ def _min_above_max(scaler: Scaler, view: View) -> Iterator[Hit]:
             f"{scaler.minimum} replicas at least, and {scaler.maximum} at most",
             scaler.minimum,
         )
-    idle = scaler.item.spec.get("idleReplicaCount")
-    if scaler.kind == "ScaledObject" and idle is not None and idle >= max(1, scaler.minimum):
+    if scaler.kind != "ScaledObject" or "idleReplicaCount" not in scaler.item.spec:
+        return
+    idle, least = scaler.item.spec["idleReplicaCount"], scaler.item.spec.get("minReplicaCount")
+    # KEDA compares with 1 where minReplicaCount is written as 0, and with 0 where it is absent.
+    if idle >= (0 if least is None else max(1, least)):
+        path = ("spec", "idleReplicaCount")
         yield Hit(
-            scaler.item,
-            ("spec", "idleReplicaCount"),
-            f"idleReplicaCount {idle} is not below minReplicaCount {scaler.minimum}",
-            idle,
+            scaler.item, path, f"idleReplicaCount {idle} is not below minReplicaCount {least or 0}", idle
         )
 
 
@@ -108,7 +111,8 @@ def _max_replicas_over_gpu_quota(subject: tuple[Scaler, str, int, int, Item], vi
     scaler, resource, gpus, quota, item = subject
     wanted = scaler.maximum * gpus
     if wanted > quota:
-        most = quota // gpus
+        # One replica's room is left for the pod that a rollout starts first.
+        most = quota // gpus - 1 if quota // gpus > max(1, scaler.minimum) else quota // gpus
         fix = None
         if most >= max(1, scaler.minimum) and scaler.maximum_path:
             fix = Fix(f"Stop at {most} replicas", (add(scaler.maximum_path, most),))
@@ -217,7 +221,7 @@ def _owned_counts(view: View) -> Iterator[Scaler]:
     Severity.WARNING,
     title="Manifest sets replicas that an autoscaler owns",
     why="Every apply of the manifest resets the replicas to its number: a deploy at the peak takes the scaled-out servers away at once.",
-    fix="Leave spec.replicas out of the manifest.",
+    fix="Leave spec.replicas out of the manifest; the first client-side apply after that resets it to 1 once, so apply in a quiet hour.",
     references=(
         "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#scaling-a-deployment",
         _HPA,
@@ -255,7 +259,12 @@ def _near(scaler: Scaler, view: View) -> list[str]:
     ]
     if f"{scaler.target}-predictor" in there:
         return [f"{scaler.target}-predictor"]
-    return nearest(scaler.target, there, limit=1)
+    # Names of a family (vllm-decode, vllm-prefill) are alike and all meant: only a slip of the finger counts as a near miss.
+    return [
+        name
+        for name in nearest(scaler.target, there, limit=1)
+        if SequenceMatcher(None, name, scaler.target).ratio() > _SLIP
+    ]
 
 
 @rule(

@@ -43,7 +43,7 @@ def _where(query: Query, key: str) -> Path:
 @rule(
     "trigger-metric-name-removed",
     Area.AUTOSCALING,
-    Severity.WARNING,
+    Severity.INFO,
     title="Trigger sets a field that KEDA no longer reads",
     why="metricName and cortexOrgID were removed: the value is ignored, and whoever relies on the metric's name in the HPA finds s0-prometheus.",
     fix="Delete the field; name the trigger with `name` where a formula needs it.",
@@ -57,7 +57,7 @@ def _trigger_metric_name_removed(query: Query, view: View) -> Iterator[Hit]:
             yield Hit(
                 query.item,
                 path,
-                f"{key} was removed in KEDA 2.12 and is ignored",
+                f"{key} was removed from the prometheus trigger and is ignored",
                 _metadata(query)[key],
                 Fix(f"Delete {key}", (remove(path),)),
             )
@@ -234,7 +234,7 @@ def _running_threshold_far_below_capacity(subject: tuple[Query, Server], view: V
 @rule(
     "no-fallback",
     Area.AUTOSCALING,
-    Severity.WARNING,
+    Severity.INFO,
     title="ScaledObject has no fallback for when its metrics cannot be read",
     why="With Prometheus down the replicas stay as they happen to be: two at night, when the morning's load comes.",
     fix="Add fallback with replicas that carry the usual peak and behavior currentReplicasIfHigher.",
@@ -259,8 +259,8 @@ def _external(item: Item) -> bool:
     "fallback-never-taken",
     Area.AUTOSCALING,
     Severity.WARNING,
-    title="Fallback that no missing metric can trigger",
-    why="Fallback answers errors, and with ignoreNullValues true a missing series is 0, not an error: the fallback looks safe and does nothing.",
+    title="Fallback that a missing metric does not trigger",
+    why="Fallback answers errors, and with ignoreNullValues true a missing series is 0, not an error: after a broken scrape the replicas go in and the fallback is never taken.",
     fix='Set ignoreNullValues to "false" on the Prometheus triggers.',
     references=("keda 2.20.2 pkg/fallback/fallback.go",),
     on=lambda view: (
@@ -274,7 +274,7 @@ def _fallback_never_taken(item: Item, view: View) -> Iterator[Hit]:
         yield Hit(
             item,
             ("spec", "fallback"),
-            "missing series count as 0, so the fallback is never taken",
+            "missing series count as 0 and never reach the fallback; only an unreachable Prometheus does",
             None,
             Fix("Make no data an error", ops),
         )

@@ -55,7 +55,9 @@ def own_signal(query: Query) -> bool:
     if query.tree is None:
         return False
     names = [use.name for use in uses(query.tree)]
-    return bool(names) and all(name.startswith(_OWN) or series(name) is not None for name in names)
+    return bool(names) and all(
+        name.startswith(_OWN) or (series(name) is not None and not name.startswith("DCGM_")) for name in names
+    )
 
 
 def _triggers(item: Item) -> list[Mapping[str, Any]]:
