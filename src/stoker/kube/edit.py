@@ -302,7 +302,7 @@ class _Editor:
         return self._cut(at, at, lead + text)
 
     def _below_column(self, key: Any, value: Any) -> int:
-        column = key.start_mark.column
+        column: int = key.start_mark.column
         return column if isinstance(value, list) and not self.dashes_indented else column + 2
 
     def _block(self, value: Any, column: int) -> str:
@@ -325,7 +325,8 @@ def _end(node: Any) -> int:
         key, value = node.value[-1]
         return int(key.end_mark.index) + 1 if _is_empty(value) else _end(value)
     if block:
-        return int(_end(node.value[-1]))
+        last: int = _end(node.value[-1])
+        return last
     end = int(node.end_mark.index)
     return end - 1 if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"} else end
 

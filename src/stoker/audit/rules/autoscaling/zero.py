@@ -21,7 +21,6 @@ _OWN: Final = (
     "sglang_",
     "tgi_",
     "nv_inference_",
-    "DCGM_FI_",
     "container_",
     "lmdeploy:",
     "trtllm_",

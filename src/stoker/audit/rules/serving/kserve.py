@@ -1,0 +1,374 @@
+"""InferenceService: mode, runtime, format, resources, and the autoscaler that comes with it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from stoker.audit.finding import Area, Fix, Hit, Severity, add, replace
+from stoker.audit.rule import rule
+from stoker.audit.view.scaling import autoscaler_class, deployment_mode
+from stoker.audit.view.serving import find_model
+from stoker.audit.view.view import View
+from stoker.audit.view.workloads import Workload
+from stoker.errors import nearest
+from stoker.kube.snapshot import Item
+
+ISVC: Final = "InferenceService.serving.kserve.io"
+_MODE: Final = "serving.kserve.io/deploymentMode"
+_CLASS: Final = "serving.kserve.io/autoscalerClass"
+_DEFAULTS: Final = "kserve 0.20.0 pkg/apis/serving/v1beta1/inference_service_defaults.go:55-95"
+_CONSTANTS: Final = "kserve 0.20.0 pkg/constants/constants.go:257-299,562-590"
+_PREDICTOR: Final = "kserve 0.20.0 pkg/controller/v1beta1/inferenceservice/components/predictor.go:337-388"
+# Formats of the runtimes that KServe ships (kserve 0.20.0 config/runtimes).
+RUNTIMES: Final[Mapping[str, frozenset[str]]] = {
+    "kserve-vllmserver": frozenset(("vllm",)),
+    "kserve-huggingfaceserver": frozenset(("huggingface",)),
+    "kserve-huggingfaceserver-multinode": frozenset(("huggingface",)),
+    "kserve-tritonserver": frozenset(("tensorrt", "tensorflow", "onnx", "pytorch", "triton")),
+    "kserve-torchserve": frozenset(("pytorch",)),
+    "kserve-tensorflow-serving": frozenset(("tensorflow",)),
+    "kserve-mlserver": frozenset(("sklearn", "xgboost", "lightgbm", "mlflow")),
+    "kserve-openvino": frozenset(("openvino", "onnx", "tensorflow", "huggingface")),
+    "kserve-sklearnserver": frozenset(("sklearn",)),
+    "kserve-xgbserver": frozenset(("xgboost",)),
+    "kserve-lgbserver": frozenset(("lightgbm",)),
+    "kserve-paddleserver": frozenset(("paddle",)),
+    "kserve-pmmlserver": frozenset(("pmml",)),
+    "kserve-autogluonserver": frozenset(("autogluon",)),
+    "kserve-predictiveserver": frozenset(("sklearn", "xgboost", "lightgbm")),
+}  # fmt: skip
+_FORMATS: Final = frozenset(name for formats in RUNTIMES.values() for name in formats)
+
+
+def services(view: View) -> tuple[Item, ...]:
+    return view.of(ISVC)
+
+
+def _predictors(view: View) -> Iterator[Workload]:
+    """Predictors and canaries that ask for GPUs."""
+    for workload in view.gpu_workloads:
+        if workload.item.resource == ISVC and (
+            workload.part == "predictor" or workload.part.startswith("canary")
+        ):
+            yield workload
+
+
+def _models(view: View) -> Iterator[tuple[Item, tuple[str | int, ...], Mapping[str, Any]]]:
+    """Every model of every InferenceService, with its path."""
+    for item in services(view):
+        model = item.section("spec", "predictor").get("model")
+        if model is not None:
+            yield item, ("spec", "predictor", "model"), model
+        for index, canary in enumerate(item.spec.get("canary") or []):
+            if "model" in (canary.get("predictor") or {}):
+                yield item, ("spec", "canary", index, "predictor", "model"), canary["predictor"]["model"]
+
+
+def _made(view: View, namespace: str, name: str) -> Item | None:
+    return view.snapshot.get("ServingRuntime.serving.kserve.io", namespace, name) or view.snapshot.get(
+        "ClusterServingRuntime.serving.kserve.io", "", name
+    )
+
+
+@rule(
+    "kserve-mode-legacy",
+    Area.SERVING,
+    Severity.INFO,
+    title="InferenceService names its deployment mode by the old word",
+    why="RawDeployment and Serverless are rewritten by KServe's webhook: what you read in Git is not what the cluster says, and GitOps shows a drift for ever.",
+    fix="Write Standard for RawDeployment and Knative for Serverless.",
+    references=(_CONSTANTS,),
+    on=lambda view: (item for item in services(view) if _MODE in item.annotations),
+)
+def _kserve_mode_legacy(item: Item, view: View) -> Iterator[Hit]:
+    mode = item.annotations[_MODE]
+    new = {"RawDeployment": "Standard", "Serverless": "Knative"}.get(mode)
+    path = ("metadata", "annotations", _MODE)
+    if new:
+        yield Hit(item, path, f"{mode} is called {new} now", mode, Fix(f"Write {new}", (replace(path, new),)))
+    elif mode not in {"Standard", "Knative", "ModelMesh"}:
+        near = nearest(mode, ("Standard", "Knative", "RawDeployment", "Serverless"))
+        yield Hit(
+            item, path, f"{mode} is no mode of KServe" + (f"; did you mean {near[0]}?" if near else ""), mode
+        )
+
+
+@rule(
+    "kserve-runtime-unknown",
+    Area.SERVING,
+    Severity.ERROR,
+    title="InferenceService names a runtime that does not exist",
+    why="The controller reports RuntimeNotRecognized and makes no Deployment: the model never starts, and kubectl apply was content.",
+    fix="Name a runtime that is installed: kserve-vllmserver, kserve-huggingfaceserver, or one of your own beside it.",
+    references=(_PREDICTOR, "kserve 0.20.0 config/runtimes"),
+    on=lambda view: (entry for entry in _models(view) if entry[2].get("runtime")),
+)
+def _kserve_runtime_unknown(
+    subject: tuple[Item, tuple[str | int, ...], Mapping[str, Any]], view: View
+) -> Iterator[Hit]:
+    item, path, model = subject
+    name = str(model["runtime"])
+    if name in RUNTIMES or _made(view, item.namespace, name) is not None:
+        return
+    known = view.knows("ServingRuntime.serving.kserve.io", item.namespace) and view.knows(
+        "ClusterServingRuntime.serving.kserve.io"
+    )
+    # A bare engine name is what tutorials write for the runtimes that KServe ships under other names.
+    shipped = {"vllm": "kserve-vllmserver", "huggingface": "kserve-huggingfaceserver", "triton": "kserve-tritonserver",
+               "torchserve": "kserve-torchserve", "vllmserver": "kserve-vllmserver"}.get(name.lower())  # fmt: skip
+    near = (
+        [shipped] if shipped else [n for n in nearest(name, RUNTIMES, limit=1) if abs(len(n) - len(name)) < 3]
+    )
+    if known or near:
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield Hit(
+            item, (*path, "runtime"), f"there is no ServingRuntime {name}, and KServe ships none{hint}", name
+        )
+
+
+@rule(
+    "kserve-format-unsupported",
+    Area.SERVING,
+    Severity.ERROR,
+    title="No runtime serves the model's format",
+    why="The controller reports NoSupportingRuntime, or picks a server that cannot load the model: pytorch is TorchServe's format, and no LLM engine's.",
+    fix="Use modelFormat vLLM or huggingface for a language model.",
+    references=(_PREDICTOR, "kserve 0.20.0 config/runtimes/kserve-torchserve.yaml"),
+    on=lambda view: (entry for entry in _models(view) if (entry[2].get("modelFormat") or {}).get("name")),
+)
+def _kserve_format_unsupported(
+    subject: tuple[Item, tuple[str | int, ...], Mapping[str, Any]], view: View
+) -> Iterator[Hit]:
+    item, path, model = subject
+    form, runtime = str(model["modelFormat"]["name"]), str(model.get("runtime") or "")
+    where = (*path, "modelFormat", "name")
+    made = _made(view, item.namespace, runtime) if runtime else None
+    if made is not None:
+        formats = {str(f.get("name")).lower() for f in made.spec.get("supportedModelFormats") or []}
+        if formats and form.lower() not in formats:
+            yield Hit(item, where, f"runtime {runtime} serves {', '.join(sorted(formats))}, not {form}", form)
+        return
+    if runtime in RUNTIMES and form.lower() not in RUNTIMES[runtime]:
+        yield Hit(
+            item, where, f"runtime {runtime} serves {', '.join(sorted(RUNTIMES[runtime]))}, not {form}", form
+        )
+        return
+    llm = (
+        find_model(str(model.get("storageUri") or "")) is not None
+        or "vllm" in runtime.lower()
+        or _vllm_flags(model)
+    )
+    if form.lower() == "pytorch" and llm:
+        ops = (replace(where, "vLLM"),)
+        yield Hit(
+            item,
+            where,
+            "pytorch is TorchServe's format; a language model on vLLM has the format vLLM or huggingface",
+            form,
+            Fix("Write vLLM", ops),
+        )
+
+
+def _vllm_flags(model: Mapping[str, Any]) -> bool:
+    return any(
+        str(arg).startswith(("--tensor-parallel-size", "--max-model-len", "--gpu-memory-utilization"))
+        for arg in model.get("args") or []
+    )
+
+
+@rule(
+    "kserve-resources-defaulted",
+    Area.SERVING,
+    Severity.ERROR,
+    title="GPU predictor leaves CPU or memory to KServe's defaults",
+    why=(
+        "KServe fills in 1 CPU and 2Gi, as request and limit: a model server with 2Gi is OOMKilled while it loads, one with one "
+        "CPU is throttled so that the GPU waits for the tokenizer."
+    ),
+    fix="Set requests and limits of cpu and memory on the model.",
+    references=(_DEFAULTS, "kserve 0.20.0 config/configmap/inferenceservice.yaml:78-106"),
+    on=_predictors,
+)
+def _kserve_resources_defaulted(workload: Workload, view: View) -> Iterator[Hit]:
+    for container in workload.containers:
+        if container.path[-1] != "model" or not container.gpus:
+            continue
+        runtime = _made(view, workload.namespace, str(container.spec.get("runtime") or ""))
+        own = (
+            ((runtime.spec.get("containers") or [{}])[0].get("resources") or {}).get("limits") or {}
+            if runtime
+            else {}
+        )
+        missing = [name for name in ("cpu", "memory") if name not in container.limits and name not in own]
+        if missing:
+            given = {"cpu": "1", "memory": "2Gi"}
+            told = " and ".join(f"{name} {given[name]}" for name in missing)
+            yield Hit(
+                workload.item,
+                (*container.path, "resources", "limits"),
+                f"{workload} sets no limit of {' and '.join(missing)}: KServe fills in {told}",
+                dict(container.limits),
+            )
+
+
+@rule(
+    "kserve-scales-on-cpu",
+    Area.AUTOSCALING,
+    Severity.ERROR,
+    title="KServe makes a CPU autoscaler for a GPU predictor",
+    why=(
+        "In Standard mode the autoscaler class is hpa unless said otherwise: an HPA on 80 % CPU. A model server's CPU says nothing "
+        "of its queue, so replicas come too late or for nothing; beside a ScaledObject of your own, both fight."
+    ),
+    fix="Annotate autoscalerClass external (with your own ScaledObject), keda (with autoScaling.metrics) or none.",
+    references=(
+        _CONSTANTS,
+        "kserve 0.20.0 pkg/controller/v1beta1/inferenceservice/reconcilers/hpa/hpa_reconciler.go:153",
+    ),
+    on=lambda view: (
+        w
+        for w in _predictors(view)
+        if w.part == "predictor" and deployment_mode(w.item, view.snapshot) == "Standard"
+    ),
+)
+def _kserve_scales_on_cpu(workload: Workload, view: View) -> Iterator[Hit]:
+    if autoscaler_class(workload.item) != "hpa" or workload.pod.get("workerSpec"):
+        return
+    metric = str(workload.pod.get("scaleMetric") or "cpu")
+    custom = (workload.pod.get("autoScaling") or {}).get("metrics")
+    if (
+        metric in {"cpu", "memory"}
+        and not custom
+        and (workload.maximum > workload.minimum or "maxReplicas" in workload.pod)
+    ):
+        path = ("metadata", "annotations", _CLASS)
+        yield Hit(
+            workload.item,
+            path,
+            f"autoscalerClass is hpa by default: {workload.minimum} to {workload.maximum} replicas by {metric}",
+            None,
+        )
+
+
+@rule(
+    "kserve-minimum-ignored",
+    Area.AUTOSCALING,
+    Severity.WARNING,
+    title="minReplicas 0 where KServe cannot go to zero",
+    why="In Standard mode with the class hpa KServe raises 0 to 1: the idle GPU that was to be saved is paid for.",
+    fix="Use autoscalerClass keda or external with a signal that exists at zero, or Knative mode.",
+    references=(
+        "kserve 0.20.0 pkg/controller/v1beta1/inferenceservice/reconcilers/hpa/hpa_reconciler.go:153",
+    ),
+    on=lambda view: (w for w in _predictors(view) if w.part == "predictor" and "minReplicas" in w.pod),
+)
+def _kserve_minimum_ignored(workload: Workload, view: View) -> Iterator[Hit]:
+    if (
+        workload.pod["minReplicas"] == 0
+        and deployment_mode(workload.item, view.snapshot) == "Standard"
+        and autoscaler_class(workload.item) == "hpa"
+    ):
+        yield Hit(
+            workload.item,
+            (*workload.path, "minReplicas"),
+            "the class hpa keeps one replica whatever minReplicas says",
+            0,
+        )
+
+
+@rule(
+    "kserve-autoscaler-class-unknown",
+    Area.AUTOSCALING,
+    Severity.ERROR,
+    title="InferenceService names an autoscaler class that KServe does not have",
+    why="The webhook refuses the object: the change that carries it is not applied.",
+    fix="Use hpa, keda, external or none.",
+    references=(_CONSTANTS,),
+    on=lambda view: (item for item in services(view) if _CLASS in item.annotations),
+)
+def _kserve_autoscaler_class_unknown(item: Item, view: View) -> Iterator[Hit]:
+    value = item.annotations[_CLASS]
+    if value not in {"hpa", "keda", "external", "none"}:
+        path = ("metadata", "annotations", _CLASS)
+        near = nearest(value, ("hpa", "keda", "external", "none"))
+        fix = Fix(f"Write {near[0]}", (replace(path, near[0]),)) if near else None
+        yield Hit(item, path, f"{value} is no autoscaler class", value, fix)
+
+
+@rule(
+    "kserve-replicas-reversed",
+    Area.SERVING,
+    Severity.ERROR,
+    title="InferenceService asks for more replicas than it allows",
+    why="KServe's webhook refuses the object, so the version before it keeps running.",
+    fix="Raise maxReplicas or lower minReplicas.",
+    references=(
+        "kserve 0.20.0 pkg/apis/serving/v1beta1/component.go (MinReplicas cannot be greater than MaxReplicas)",
+    ),
+    on=lambda view: (item for item in services(view) if "maxReplicas" in item.section("spec", "predictor")),
+)
+def _kserve_replicas_reversed(item: Item, view: View) -> Iterator[Hit]:
+    spec = item.section("spec", "predictor")
+    least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
+    if 0 < most < least:
+        yield Hit(
+            item,
+            ("spec", "predictor", "minReplicas"),
+            f"minReplicas {least} exceeds maxReplicas {most}",
+            least,
+        )
+
+
+@rule(
+    "kserve-modelmesh",
+    Area.SERVING,
+    Severity.WARNING,
+    title="ModelMesh or TrainedModel serves models",
+    why="ModelMesh is no longer maintained and packs small models; an LLM server takes its share of the GPU at start, so there is nothing to pack.",
+    fix="Use LoRA adapters, MIG slices or sleep mode for many models on few GPUs.",
+    references=("kserve/modelmesh-serving issue 542", "kserve/kserve issue 3758"),
+    on=lambda view: (*services(view), *view.of("TrainedModel.serving.kserve.io")),
+)
+def _kserve_modelmesh(item: Item, view: View) -> Iterator[Hit]:
+    if item.kind == "TrainedModel":
+        yield Hit(item, (), "TrainedModel is to be deprecated")
+    elif item.annotations.get(_MODE) == "ModelMesh":
+        yield Hit(item, ("metadata", "annotations", _MODE), "ModelMesh is not maintained", "ModelMesh")
+
+
+@rule(
+    "kserve-worker-refused",
+    Area.SERVING,
+    Severity.ERROR,
+    title="Multi-node InferenceService that KServe's webhook refuses",
+    why="The object is not admitted: multi-node serving never starts.",
+    fix="Use a pvc or oci storageUri and annotate autoscalerClass none.",
+    references=("kserve 0.20.0 pkg/apis/serving/v1beta1/inference_service_validation.go:395-445",),
+    on=lambda view: (item for item in services(view) if "workerSpec" in item.section("spec", "predictor")),
+)
+def _kserve_worker_refused(item: Item, view: View) -> Iterator[Hit]:
+    model = item.section("spec", "predictor", "model")
+    uri = str(model.get("storageUri") or "")
+    if uri and not uri.startswith(("pvc://", "oci://")):
+        yield Hit(
+            item,
+            ("spec", "predictor", "model", "storageUri"),
+            f"{uri.partition('://')[0]}:// is refused with workerSpec; pvc and oci are taken",
+            uri,
+        )
+    if autoscaler_class(item) != "none" and _CLASS in item.annotations:
+        path = ("metadata", "annotations", _CLASS)
+        yield Hit(
+            item,
+            path,
+            f"autoscalerClass {autoscaler_class(item)} is refused with workerSpec",
+            autoscaler_class(item),
+            Fix("Use none", (add(path, "none"),)),
+        )
+    for index, entry in enumerate(model.get("env") or []):
+        if entry.get("name") in {"TENSOR_PARALLEL_SIZE", "PIPELINE_PARALLEL_SIZE"}:
+            yield Hit(
+                item,
+                ("spec", "predictor", "model", "env", index, "name"),
+                f"{entry['name']} is refused; set it in workerSpec",
+                entry["name"],
+            )
