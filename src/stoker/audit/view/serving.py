@@ -11,7 +11,7 @@ from stoker.audit.view.workloads import Container, Workload
 from stoker.catalog.models import ModelArchitecture, model
 from stoker.errors import UnknownNameError
 from stoker.kube.paths import Path
-from stoker.kube.snapshot import Snapshot
+from stoker.kube.snapshot import Item, Snapshot
 
 __all__ = ["Server", "find_model", "servers_of"]
 
@@ -81,7 +81,8 @@ class Server:
     architecture: ModelArchitecture | None
 
     @property
-    def item(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  # the workload's Item
+    def item(self) -> Item:
+        """The workload's object."""
         return self.workload.item
 
     def flag(self, *names: str) -> Flag | None:

@@ -334,19 +334,28 @@ def _kserve(snapshot: Snapshot) -> Iterator[Workload]:
         for part, path, spec in (("", ("spec",), item.spec), ("prefill", ("spec", "prefill"), prefill)):
             scaling: Mapping[str, Any] = spec.get("scaling") or {}
             replicas: int = scaling.get("minReplicas", spec.get("replicas", 1))
+            suffix = "-prefill" if part else ""
             for field_name in ("template", "worker"):
                 if field_name in spec:
                     yield _make(
                         item, part if field_name == "template" else f"{part} worker".strip(), (*path, field_name),
                         spec[field_name], spec.get("labels") or {}, spec.get("annotations") or {}, replicas=replicas,
                         maximum=scaling.get("maxReplicas"), complete=False,
-                        generated=("Deployment", f"{item.name}-kserve{'-prefill' if part else ''}"),
+                        generated=("LeaderWorkerSet", f"{item.name}-kserve-mn{suffix}") if "worker" in spec
+                        else ("Deployment", f"{item.name}-kserve{suffix}"),
                     )  # fmt: skip
 
 
 def _component(item: Item, part: str, path: Path, spec: Object, deployment: str) -> Workload:
     minimum = spec.get("minReplicas", 1)
-    labels = {**item.labels, **(spec.get("labels") or {}), "serving.kserve.io/inferenceservice": item.name}
+    # Labels that the controller sets (kserve v0.20.0 pkg/constants/constants.go:759, reconcilers/deployment).
+    labels = {
+        **item.labels,
+        **(spec.get("labels") or {}),
+        "serving.kserve.io/inferenceservice": item.name,
+        "app": f"isvc.{deployment}",
+        "component": "predictor" if part.startswith("canary") else part,
+    }
     return _make(
         item, part, path, spec, labels, spec.get("annotations") or {}, replicas=minimum,
         maximum=spec.get("maxReplicas") or max(1, minimum),

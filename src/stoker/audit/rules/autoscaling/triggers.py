@@ -269,6 +269,8 @@ def _external(item: Item) -> bool:
 )
 def _fallback_never_taken(item: Item, view: View) -> Iterator[Hit]:
     queries = triggers_of(item, view)
+    if to_zero(item):
+        return  # at zero an empty answer is the truth
     if all(str(_metadata(query).get("ignoreNullValues", "true")).lower() != "false" for query in queries):
         ops = tuple(add(_where(query, "ignoreNullValues"), "false") for query in queries)
         yield Hit(

@@ -153,8 +153,8 @@ def _prometheus_objects(view: View) -> Iterator[tuple[Item, int, Mapping[str, An
 def _empty_query_scales_in(subject: tuple[Item, int, Mapping[str, Any]], view: View) -> Iterator[Hit]:
     item, index, trigger = subject
     value = str((trigger.get("metadata") or {}).get("ignoreNullValues", "true")).lower()
-    waking = to_zero(item) and any(trigger is waker for waker in _wakers(item, view))
-    if value != "false" and not waking:  # a waking signal is empty while nobody asks: there, empty is zero
+    waking = to_zero(item) and _wakers(item, view)
+    if value != "false" and not waking:  # at zero an empty answer is the truth, and something else wakes it
         path = ("spec", "triggers", index, "metadata", "ignoreNullValues")
         yield Hit(
             item,

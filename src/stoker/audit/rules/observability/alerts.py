@@ -13,7 +13,7 @@ from stoker.catalog.metrics import series
 from stoker.kube.snapshot import Item
 
 _SCHEDULER: Final = "vllm 0.33.0 vllm/v1/core/sched/scheduler.py:914-990"
-_TEXT: Final = re.compile(r"\bOOM\b|out of memory|memory leak|crash", re.IGNORECASE)
+_TEXT: Final = re.compile(r"\bOOM|out[- ]of[- ]memory|memory leak", re.IGNORECASE)
 _KV: Final = frozenset(("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"))
 _LLM: Final = ("vllm:", "sglang:", "tgi_", "nv_inference_", "vllm_")
 

@@ -180,6 +180,36 @@ def _label_that_no_target_has(query: Query, view: View) -> Iterator[Hit]:
                 )
 
 
+def _scraped_queries(view: View) -> Iterator[Query]:
+    """Queries over vLLM's series in a source that shows how they are scraped; panels select by variables of their own."""
+    if not monitors_of(view.snapshot):
+        return
+    for query in view.queries:
+        if (
+            query.role != "panel"
+            and query.tree is not None
+            and any(u.name.startswith("vllm:") for u in uses(query.tree))
+        ):
+            yield query
+
+
+def _added_labels(view: View) -> set[str]:
+    """Labels that the monitors of the source add to what they scrape."""
+    added: set[str] = set()
+    for monitor in monitors_of(view.snapshot):
+        for endpoint in (
+            *(monitor.spec.get("podMetricsEndpoints") or []),
+            *(monitor.spec.get("endpoints") or []),
+        ):
+            for relabeling in (
+                *(endpoint.get("relabelings") or []),
+                *(endpoint.get("metricRelabelings") or []),
+            ):
+                added.add(str(relabeling.get("targetLabel")))
+        added |= {*(monitor.spec.get("podTargetLabels") or []), *(monitor.spec.get("targetLabels") or [])}
+    return added
+
+
 @rule(
     "label-that-engine-lacks",
     Area.OBSERVABILITY,
@@ -188,20 +218,15 @@ def _label_that_no_target_has(query: Query, view: View) -> Iterator[Hit]:
     why="The selector matches nothing: the alert is silent, the panel empty.",
     fix="Select by model_name, the label that vLLM sets to the served model's name.",
     references=("vllm 0.33.0 vllm/v1/metrics/loggers.py:527",),
-    on=lambda view: (
-        q
-        for q in view.queries
-        if q.tree is not None and any(u.name.startswith("vllm:") for u in uses(q.tree))
-    ),
+    on=_scraped_queries,
 )
 def _label_that_engine_lacks(query: Query, view: View) -> Iterator[Hit]:
-    if query.role == "panel":
-        return  # dashboards select by variables of their own
+    given = _added_labels(view)
     for use in uses(query.tree):
         for label, operator, value in use.labels:
             if (
                 use.name.startswith("vllm:")
-                and label in {"model", "served_model_name", "modelName"}
+                and label in {"model", "served_model_name", "modelName"} - given
                 and operator == "Equal"
                 and value
             ):

@@ -7,6 +7,7 @@ from typing import Any, Final
 from stoker.audit.finding import Area, Fix, Hit, Severity, add
 from stoker.audit.rule import rule
 from stoker.audit.rules.serving.flags import version_of
+from stoker.audit.view.scaling import deployment_mode
 from stoker.audit.view.serving import Server, stored_format
 from stoker.audit.view.view import View
 from stoker.catalog.engines import FlagState, flag_status, release
@@ -284,6 +285,11 @@ def _shutdown_cuts_streams(server: Server, view: View) -> Iterator[Hit]:
     ),
 )
 def _grace_shorter_than_drain(server: Server, view: View) -> Iterator[Hit]:
+    if (
+        server.workload.item.resource == "Service.serving.knative.dev"
+        or deployment_mode(server.workload.item, view.snapshot) == "Knative"
+    ):
+        return  # Knative sets the grace period to the revision's timeout
     drain = int(server.number("--shutdown-timeout") or 0) + _pre_stop(server)
     if _grace(server) <= drain:
         path = (*server.workload.path, "terminationGracePeriodSeconds")

@@ -1,0 +1,1 @@
+"""Secrets, privileges and doors left open around model servers."""
