@@ -8,6 +8,7 @@ from stoker.audit.rule import Rule
 from stoker.audit.view.references import references_of
 from stoker.audit.view.view import View
 from stoker.kube.shapes import SHAPES
+from stoker.kube.units import units
 
 __all__ = ["Gap", "gaps"]
 
@@ -35,7 +36,18 @@ class Gap:
 
 def gaps(view: View, rules: tuple[Rule, ...]) -> tuple[Gap, ...]:
     """Everything unseen, gravest first."""
-    return (*_unread(view), *_kinds(view), *_references(view), *_states(view, rules))
+    return (*_unread(view), *_sets(view), *_kinds(view), *_references(view), *_states(view, rules))
+
+
+def _sets(view: View) -> Iterator[Gap]:
+    number = len(units(view.snapshot))
+    if number > 1:
+        yield Gap(
+            "state",
+            "what lies in different folders",
+            f"the same objects are defined in several: {number} folders were audited each for itself; --complete takes them as one",
+            count=number,
+        )
 
 
 def _unread(view: View) -> Iterator[Gap]:

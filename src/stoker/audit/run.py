@@ -9,6 +9,7 @@ from stoker.audit.rule import Rule
 from stoker.audit.view.view import View
 from stoker.kube.paths import Path
 from stoker.kube.snapshot import Item, Snapshot
+from stoker.kube.units import units
 
 __all__ = ["Report", "Verdict", "audit"]
 
@@ -47,19 +48,20 @@ def audit(snapshot: Snapshot, rules: Sequence[Rule], today: date, lines: Lines =
         today: date that expiries are compared with.
         lines: finds the line of a field in an object's file (`kube.positions`); the object's first line where absent.
     """
-    view = View(snapshot, today)
+    views = [View(unit, today) for unit in units(snapshot)]
     findings: dict[tuple[object, ...], Finding] = {}
     verdicts: list[Verdict] = []
     for rule in rules:
         subjects = failed = 0
-        for subject in rule.on(view):
-            subjects += 1
-            hits = list(rule.check(subject, view))
-            failed += bool(hits)
-            for hit in hits:
-                finding = _finding(rule, hit, lines)
-                key = (rule.id, id(hit.item), hit.path, hit.message)
-                findings.setdefault(key, finding)
+        for view in views:
+            for subject in rule.on(view):
+                subjects += 1
+                hits = list(rule.check(subject, view))
+                failed += bool(hits)
+                for hit in hits:
+                    finding = _finding(rule, hit, lines)
+                    key = (rule.id, id(hit.item), hit.path, hit.message)
+                    findings.setdefault(key, finding)
         verdicts.append(Verdict(rule, subjects, failed))
     ordered = sorted(findings.values(), key=_order)
     return Report(snapshot, tuple(ordered), tuple(verdicts))

@@ -96,7 +96,7 @@ def series(name: str) -> Series | None:
 
 def judged(name: str) -> bool:
     """Whether the catalogue holds every series of that family, so that an unknown name is a wrong one."""
-    if not name.startswith("vllm:"):
+    if not name.startswith("vllm:") or name.startswith(tuple(read_data("metrics.yaml")["vllm"]["router"])):
         return False
     return not name.startswith(
         tuple(read_data("metrics.yaml")["vllm"]["open_prefixes"])

@@ -107,7 +107,8 @@ def _script(words: Sequence[Word]) -> Word | None:
         return None
     for index, word in enumerate(words[1:-1], start=1):
         if word.text.startswith("-") and "c" in word.text.lstrip("-") and not word.text.startswith("--"):
-            return words[index + 1]
+            rest = [entry for entry in words[index + 1 :] if entry.text != "--"]
+            return rest[0] if rest else None
     return None
 
 

@@ -165,8 +165,10 @@ def _engine(
     for engine, pattern in _COMMANDS.items():
         if pattern.search(line):
             return engine
+    if any(word.scripted for word in words):
+        return None  # a script that starts no engine known here
     if image.repository:
-        if _NOT_SERVERS.search(image.name):
+        if _NOT_SERVERS.search(image.name) or image.tag.endswith("-sdk"):
             return None
         # An image alone is no server where its command is another program's.
         own = container.spec.get("command")

@@ -73,10 +73,14 @@ def _taint_keeps_device_plugin_out(workload: Workload, view: View) -> Iterator[H
     tolerations = workload.pod.get("tolerations") or []
     if any(tolerates(t, {**_GPU_TAINT, "value": t.get("value", "")}) for t in tolerations):
         return
+    if "cloud.google.com/" in str(workload.pod.get("nodeSelector")) or "cloud.google.com/" in str(
+        nodes_terms(workload.pod)
+    ):
+        return  # GKE's own device plugin tolerates every taint
     agents = _agents(view)
     for index, toleration in enumerate(tolerations):
         key = str(toleration.get("key") or "")
-        if not key or _KNOWN.match(key) or toleration.get("effect") == "PreferNoSchedule":
+        if not key or "/" in key or _KNOWN.match(key) or toleration.get("effect") == "PreferNoSchedule":
             continue
         taint = {
             "key": key,
@@ -241,7 +245,11 @@ def _gpu_stack(workload: Workload) -> bool:
     ),
     fix="Select nvidia.com/gpu.product or nvidia.com/gpu.memory, which GPU Feature Discovery keeps.",
     references=(_GFD,),
-    on=lambda view: (w for w in view.gpu_workloads if w.pod.get("nodeSelector") or nodes_terms(w.pod)),
+    on=lambda view: (
+        w
+        for w in view.gpu_workloads
+        if "nvidia.com/gpu" in w.gpus and (w.pod.get("nodeSelector") or nodes_terms(w.pod))
+    ),
 )
 def _gpu_labels_by_hand(workload: Workload, view: View) -> Iterator[Hit]:
     keys: list[tuple[str, tuple[str | int, ...]]] = [

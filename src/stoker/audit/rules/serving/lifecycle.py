@@ -47,7 +47,7 @@ def _probe(server: Server, kind: str) -> Mapping[str, Any]:
 @rule(
     "server-without-readiness",
     Area.SERVING,
-    Severity.ERROR,
+    Severity.WARNING,
     title="Model server without a readiness probe",
     why=(
         "A pod without one is Ready as soon as it runs: requests are sent to a server that loads for minutes, and a rollout stops "
@@ -209,7 +209,7 @@ def _unsure(server: Server) -> bool:
 @rule(
     "server-without-port",
     Area.SERVING,
-    Severity.WARNING,
+    Severity.INFO,
     title="Model server declares no port",
     why="Services, monitors and probes refer to ports by name: a PodMonitor finds none and scrapes nothing, and nobody sees on which port to call it.",
     fix="Declare the engine's port with a name: {name: http, containerPort: 8000}.",
@@ -305,7 +305,7 @@ def _grace_shorter_than_drain(server: Server, view: View) -> Iterator[Hit]:
 @rule(
     "grace-default-for-streams",
     Area.SERVING,
-    Severity.WARNING,
+    Severity.INFO,
     title="Model server is given 30 seconds to finish its streams",
     why="A long answer takes minutes: what is not done after the default of 30 s is killed with the pod, at every rollout and scale-in.",
     fix="Set terminationGracePeriodSeconds to the longest answer plus a margin.",

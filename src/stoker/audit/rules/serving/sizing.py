@@ -9,7 +9,6 @@ from stoker.audit.view.gpus import Fit, fit
 from stoker.audit.view.serving import Server, stored_format
 from stoker.audit.view.view import View
 from stoker.catalog.gpus import Gpu, gpu, gpus
-from stoker.sizing.layouts import Layout
 from stoker.sizing.report import HOURS_PER_MONTH
 
 _CACHE: Final = "vllm 0.33.0 vllm/v1/core/kv_cache_planning.py:50-85"
@@ -99,7 +98,7 @@ def _model_does_not_fit(server: Server, view: View) -> Iterator[Hit]:
         or server.architecture is None
     ):
         return
-    if not _memory(found.layout):
+    if not _certain(found, item):
         return
     if not because:
         if _anywhere(server):
@@ -113,8 +112,14 @@ def _model_does_not_fit(server: Server, view: View) -> Iterator[Hit]:
     )  # fmt: skip
 
 
-def _memory(layout: Layout) -> bool:
-    return "exceed" in layout.reason or "less than one sequence" in layout.reason
+def _certain(found: Fit, item: Gpu) -> bool:
+    """Beyond what the estimate of the overhead can be wrong by: weights alone, or a cache half too small for one sequence."""
+    layout = found.layout
+    if layout is None:
+        return False
+    if "exceed" in layout.reason:
+        return layout.weights_gib_per_gpu + 1.0 > found.utilization * item.memory_gib
+    return "less than one sequence" in layout.reason and layout.kv_tokens * 1.6 < found.context
 
 
 @rule(

@@ -28,6 +28,7 @@ _SCHEMES: Final = (
     "http",
     "oci",
     "oci+native",
+    "oci+fetch",
     "azure",
     "hdfs",
     "webhdfs",
