@@ -21,7 +21,7 @@ from stoker.kube.shapes import TooLargeError, conform
 from stoker.kube.snapshot import Item, Origin, Snapshot, Source, Unread
 from stoker.kube.yaml_text import Loader
 
-__all__ = ["read_paths", "read_text"]
+__all__ = ["make_item", "read_paths", "read_text"]
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _SKIPPED_FOLDERS: Final = frozenset((".git", ".github", "node_modules", ".venv", "__pycache__"))
@@ -245,10 +245,10 @@ def _snapshot(found: list[Found | Unread], *, closed: bool) -> Snapshot:
     unread: list[Unread] = []
     while found:
         entry = found.pop()
-        made = entry if isinstance(entry, Unread) else _item(entry, patches)
+        made = entry if isinstance(entry, Unread) else make_item(entry, patches)
         if isinstance(made, Item):
             items.append(made)
-        elif made is not None:
+        else:
             unread.append(made)
     dumped = any(item.live and item.source.within for item in items)
     return Snapshot(tuple(items), tuple(unread), Origin.DUMP if dumped else Origin.FILES, closed=closed)
@@ -274,7 +274,7 @@ def _patches(found: list[Found | Unread]) -> set[str]:
     return names
 
 
-def _item(found: Found, patches: set[str]) -> Item | Unread | None:
+def make_item(found: Found, patches: "set[str] | frozenset[str]" = frozenset()) -> Item | Unread:
     obj, source = found.obj, found.source
     if os.path.normpath(source.file) in patches:
         return Unread(
