@@ -1,7 +1,7 @@
 """Which GPU a workload gets, as far as the objects tell, and whether its model fits there."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -12,7 +12,7 @@ from stoker.catalog.engines import release
 from stoker.catalog.gpus import Gpu, gpu, gpus, node_shapes
 from stoker.errors import UnknownNameError
 from stoker.kube.selectors import node_fits, nodes_terms
-from stoker.kube.snapshot import Item, Snapshot
+from stoker.kube.snapshot import Item
 from stoker.sizing.layouts import Layout
 from stoker.sizing.report import size_model
 
@@ -37,7 +37,7 @@ class GpuGuess:
     because: str
 
 
-def guess_gpu(workload: Workload, snapshot: Snapshot) -> GpuGuess | None:
+def guess_gpu(workload: Workload, nodes: Iterable[Item]) -> GpuGuess | None:
     """The GPU type that the pods get; None where nothing tells, or where several types would do."""
     if not any(name in {"nvidia.com/gpu", "amd.com/gpu"} for name in workload.gpus):
         return None  # a slice or a shared GPU: its memory is another
@@ -46,7 +46,7 @@ def guess_gpu(workload: Workload, snapshot: Snapshot) -> GpuGuess | None:
         return GpuGuess(_by_name()[named.pop()], "its node selection")
     if named:
         return None
-    on_nodes = {found.name for node in snapshot.of("Node") if (found := gpu_of_node(node)) and node_fits(workload.pod, node.name, node.labels)}  # fmt: skip
+    on_nodes = {found.name for node in nodes if (found := gpu_of_node(node)) and node_fits(workload.pod, node.name, node.labels)}  # fmt: skip
     if len(on_nodes) == 1:
         return GpuGuess(_by_name()[on_nodes.pop()], "the nodes it may run on")
     return None

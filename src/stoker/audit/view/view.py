@@ -6,10 +6,11 @@ from datetime import date
 from functools import cached_property
 
 from stoker.audit.view.gpus import Fit, GpuGuess, fit, gpu_of_node, guess_gpu
+from stoker.audit.view.nodes import NodeClass, classes_of
 from stoker.audit.view.queries import Query, queries_of
 from stoker.audit.view.scaling import Scaler, scalers_of
 from stoker.audit.view.serving import Server, servers_of
-from stoker.audit.view.workloads import Workload, workloads_of
+from stoker.audit.view.workloads import Workload, pod_gpus, workloads_of
 from stoker.catalog.gpus import Gpu
 from stoker.kube.snapshot import Item, Origin, Snapshot
 
@@ -83,13 +84,26 @@ class View:
         return tuple(queries_of(self.snapshot))
 
     @cached_property
+    def node_classes(self) -> tuple[NodeClass, ...]:
+        """Nodes grouped by what workloads can tell apart."""
+        return classes_of(self.of("Node"), self.workloads)
+
+    @cached_property
+    def gpu_pods(self) -> tuple[tuple[Item, dict[str, int]], ...]:
+        """Pods with GPUs, and how many of which."""
+        return tuple((pod, gpus) for pod in self.of("Pod") if (gpus := pod_gpus(pod)))
+
+    @cached_property
     def node_gpus(self) -> Mapping[str, Gpu]:
         """GPU type by node name."""
         return {node.name: found for node in self.of("Node") if (found := gpu_of_node(node)) is not None}
 
     @cached_property
     def _guesses(self) -> dict[int, GpuGuess | None]:
-        guesses = {id(workload): guess_gpu(workload, self.snapshot) for workload in self.gpu_workloads}
+        guesses = {
+            id(workload): guess_gpu(workload, [c.one for c in self.node_classes])
+            for workload in self.gpu_workloads
+        }
         named = {guess.gpu.name: guess.gpu for guess in guesses.values() if guess}
         if len(named) == 1:
             (only,) = named.values()

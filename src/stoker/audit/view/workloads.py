@@ -4,6 +4,7 @@ A workload is judged where people write it: a pod that a ReplicaSet of a Deploym
 owner was not read stand for it, one for each owner.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +13,7 @@ from stoker.kube.paths import Path
 from stoker.kube.quantities import parse
 from stoker.kube.snapshot import Item, Snapshot, owners
 
-__all__ = ["GPU_RESOURCES", "Container", "Workload", "gpu_resource", "workloads_of"]
+__all__ = ["GPU_RESOURCES", "Container", "Workload", "gpu_resource", "pod_gpus", "workloads_of"]
 
 Object = Mapping[str, Any]
 
@@ -384,3 +385,24 @@ def _bare_pods(snapshot: Snapshot) -> Iterator[Workload]:
             replicas=1,
             generated=("Pod", item.name),
         )
+
+
+def pod_gpus(pod: Item) -> dict[str, int]:
+    """GPUs of a pod by resource: containers add up, init containers count by their largest."""
+    total: Counter[str] = Counter()
+    peak: dict[str, int] = {}
+    for kind in ("containers", "initContainers"):
+        for container in pod.spec.get(kind) or []:
+            resources = container.get("resources") or {}
+            for name, amount in {
+                **(resources.get("requests") or {}),
+                **(resources.get("limits") or {}),
+            }.items():
+                if not gpu_resource(name):
+                    continue
+                number = int(parse(amount) or 0)
+                if kind == "containers":
+                    total[name] += number
+                else:
+                    peak[name] = max(peak.get(name, 0), number)
+    return {name: amount for name in {*total, *peak} if (amount := max(total[name], peak.get(name, 0)))}

@@ -57,10 +57,10 @@ def _fleets(view: View) -> Iterator[Fleet]:
                 allocatable[name][node.name] = int(parse(amount) or 0)
     held: dict[str, Counter[str]] = defaultdict(Counter)
     waiting: dict[str, list[tuple[Item, int]]] = defaultdict(list)
-    for pod in view.of("Pod"):
+    for pod, gpus in view.gpu_pods:
         if pod.status.get("phase") in _ENDED:
             continue
-        for name, amount in pod_gpus(pod).items():
+        for name, amount in gpus.items():
             node_name = pod.spec.get("nodeName")
             if node_name:
                 held[name][str(node_name)] += amount
@@ -68,27 +68,6 @@ def _fleets(view: View) -> Iterator[Fleet]:
                 waiting[name].append((pod, amount))
     for name in sorted(allocatable):
         yield Fleet(name, allocatable[name], held[name], tuple(waiting[name]))
-
-
-def pod_gpus(pod: Item) -> dict[str, int]:
-    """GPUs of a pod by resource: containers add up, init containers count by their largest."""
-    total: Counter[str] = Counter()
-    peak: dict[str, int] = {}
-    for field in ("containers", "initContainers"):
-        for container in pod.spec.get(field) or []:
-            resources = container.get("resources") or {}
-            for name, amount in {
-                **(resources.get("requests") or {}),
-                **(resources.get("limits") or {}),
-            }.items():
-                if not gpu_resource(name):
-                    continue
-                number = int(parse(amount) or 0)
-                if field == "containers":
-                    total[name] += number
-                else:
-                    peak[name] = max(peak.get(name, 0), number)
-    return {name: amount for name in {*total, *peak} if (amount := max(total[name], peak.get(name, 0)))}
 
 
 def _gpu_nodes(view: View) -> Iterator[Item]:
@@ -257,8 +236,8 @@ def _placed(view: View) -> Iterator[tuple[Item, str, int]]:
     if not view.observed:
         return
     groups: dict[tuple[str, str], list[Item]] = defaultdict(list)
-    for pod in view.of("Pod"):
-        if pod.status.get("phase") in _ENDED or not pod_gpus(pod):
+    for pod, _ in view.gpu_pods:
+        if pod.status.get("phase") in _ENDED:
             continue
         owners = pod.section("metadata").get("ownerReferences") or [{}]
         groups[str(owners[0].get("uid") or pod.name), _refusal(pod)].append(pod)
@@ -304,7 +283,7 @@ def _pod_unschedulable(subject: tuple[Item, str, int], view: View) -> Iterator[H
 
 def _lost(view: View) -> Iterator[Item]:
     if view.observed:
-        yield from (pod for pod in view.of("Pod") if pod_gpus(pod))
+        yield from (pod for pod, _ in view.gpu_pods)
 
 
 @rule(

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stoker.audit.finding import Area, Fix, Hit, Op, Severity, add, remove
 from stoker.audit.rule import rule
+from stoker.audit.view.nodes import NodeClass
 from stoker.audit.view.view import View
 from stoker.audit.view.workloads import Workload
 from stoker.kube.quantities import parse
@@ -62,11 +63,12 @@ def _amount(text: str, replicas: int, rounding: Any) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _nodes(workload: Workload, view: View) -> list[Item]:
+def _nodes(workload: Workload, view: View) -> list[NodeClass]:
+    """Classes of nodes that the workload may run on."""
     return [
-        node
-        for node in view.of("Node")
-        if node_fits(workload.pod, node.name, node.labels) and not node.spec.get("unschedulable")
+        c
+        for c in view.node_classes
+        if node_fits(workload.pod, c.one.name, c.one.labels) and not c.one.spec.get("unschedulable")
     ]
 
 
@@ -93,8 +95,8 @@ def _rollout_deadlock(workload: Workload, view: View) -> Iterator[Hit]:
         return
     replicas = max(1, workload.minimum, view.replicas(workload)[0])
     surge, unavailable = _bounds(workload, replicas)
-    nodes = _nodes(workload, view)
-    if unavailable or not surge or (nodes and len(nodes) > replicas):
+    nodes = sum(c.count for c in _nodes(workload, view))
+    if unavailable or not surge or nodes > replicas:
         return
     path = (
         ("spec", "strategy")
@@ -102,7 +104,7 @@ def _rollout_deadlock(workload: Workload, view: View) -> Iterator[Hit]:
         else (*workload.path, "deploymentStrategy")
     )
     value = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-    have = f"{len(nodes)} nodes" if nodes else "no node to spare"
+    have = f"{nodes} nodes" if nodes else "no node to spare"
     yield Hit(
         workload.item, path, f"with {replicas} replicas maxSurge is {surge} and maxUnavailable 0: the surge pod needs a free node, and with {have} it waits for ever",
         strategy or None, Fix("Stop one pod before starting the next", (add(path, value),)),
@@ -129,8 +131,8 @@ def _one_replica_per_gpu_node(workload: Workload, view: View) -> Iterator[Hit]:
     per_pod = max(workload.gpus.values(), default=0)
     guess = view.gpu(workload)
     sizes = [
-        int(parse(n.section("status", "allocatable").get(r, "0")) or 0)
-        for n in _nodes(workload, view)
+        int(parse(c.one.section("status", "allocatable").get(r, "0")) or 0)
+        for c in _nodes(workload, view)
         for r in workload.gpus
     ]
     per_node = max(sizes, default=0) or (guess.gpu.gpus_per_node if guess else 0)
@@ -165,7 +167,7 @@ def _one_replica_per_gpu_node(workload: Workload, view: View) -> Iterator[Hit]:
 def _replicas_need_more_nodes(workload: Workload, view: View) -> Iterator[Hit]:
     if repels_itself(workload) is None:
         return
-    nodes, most = len(_nodes(workload, view)), view.replicas(workload)[1]
+    nodes, most = sum(c.count for c in _nodes(workload, view)), view.replicas(workload)[1]
     if most > nodes:
         yield Hit(
             workload.item,

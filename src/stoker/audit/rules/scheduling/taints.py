@@ -319,30 +319,26 @@ def _gpu_memory_label_unit(workload: Workload, view: View) -> Iterator[Hit]:
 def _no_node_matches(workload: Workload, view: View) -> Iterator[Hit]:
     if not view.knows("Node") or workload.pod.get("nodeName") or not workload.maximum:
         return
-    selected = [n for n in view.of("Node") if node_fits(workload.pod, n.name, n.labels)]
+    selected = [c for c in view.node_classes if node_fits(workload.pod, c.one.name, c.one.labels)]
     if not selected:
+        number = len(view.of("Node"))
         yield Hit(
-            workload.item,
-            workload.path,
-            f"none of {len(view.of('Node'))} nodes has the labels that {workload} asks for",
+            workload.item, workload.path, f"none of {number} nodes has the labels that {workload} asks for"
         )
         return
-    open_ = [
-        n
-        for n in selected
-        if not untolerated(n.spec.get("taints") or [], workload.pod.get("tolerations") or [])
-    ]
+    tolerations = workload.pod.get("tolerations") or []
+    open_ = [c.one for c in selected if not untolerated(c.one.spec.get("taints") or [], tolerations)]
     if not open_:
-        taint = (selected[0].spec.get("taints") or [{}])[0]
+        taint = (selected[0].one.spec.get("taints") or [{}])[0]
+        count = sum(c.count for c in selected)
+        path = (*workload.path, "tolerations")
         yield Hit(
-            workload.item,
-            (*workload.path, "tolerations"),
-            f"{len(selected)} nodes match, and all are tainted, with {taint.get('key')} for one",
+            workload.item, path, f"{count} nodes match, and all are tainted, with {taint.get('key')} for one"
         )
         return
     for resource, gpus in workload.gpus.items():
-        if all((parse(n.section("status", "allocatable").get(resource, "0")) or 0) < gpus for n in open_):
-            most = max(int(parse(n.section("status", "allocatable").get(resource, "0")) or 0) for n in open_)
+        most = max(int(parse(n.section("status", "allocatable").get(resource, "0")) or 0) for n in open_)
+        if most < gpus:
             yield Hit(
                 workload.item,
                 workload.path,

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from stoker.audit.finding import Area, Hit, Severity
 from stoker.audit.rule import rule
-from stoker.audit.rules.scheduling.live import pod_gpus
 from stoker.audit.view.view import View
 from stoker.kube.quantities import parse
 from stoker.kube.snapshot import Item
@@ -24,10 +23,9 @@ Status = Mapping[str, Any]
 def _gpu_statuses(view: View) -> Iterator[tuple[Item, int, Status]]:
     """Containers of GPU pods that were observed, with their status."""
     if view.observed:
-        for pod in view.of("Pod"):
-            if pod_gpus(pod):
-                for index, status in enumerate(pod.status.get("containerStatuses") or []):
-                    yield pod, index, status
+        for pod, _ in view.gpu_pods:
+            for index, status in enumerate(pod.status.get("containerStatuses") or []):
+                yield pod, index, status
 
 
 def _ended(status: Status) -> Mapping[str, Any]:

@@ -189,6 +189,14 @@ def _claim_mounts_on_one_node(subject: tuple[Workload, Item, Path], view: View) 
         )
 
 
+def _server_claims(view: View) -> Iterator[tuple[Server, Item, Path]]:
+    """Claims of servers whose model is known."""
+    servers = {id(s.workload): s for s in view.running_servers if s.architecture is not None}
+    for workload, claim, path in _claims(view):
+        if id(workload) in servers:
+            yield servers[id(workload)], claim, path
+
+
 @rule(
     "claim-smaller-than-weights",
     Area.STORAGE,
@@ -197,13 +205,7 @@ def _claim_mounts_on_one_node(subject: tuple[Workload, Item, Path], view: View) 
     why="The download ends with `no space left on device` after half an hour, and begins again.",
     fix="Request at least the weights and a tenth more.",
     references=("arithmetic: parameters × bytes (docs/sizing.md)",),
-    on=lambda view: (
-        (s, c, p)
-        for s in view.running_servers
-        if weights_gib(s)
-        for w, c, p in _claims(view)
-        if w is s.workload
-    ),
+    on=_server_claims,
 )
 def _claim_smaller_than_weights(subject: tuple[Server, Item, Path], view: View) -> Iterator[Hit]:
     server, claim, _ = subject
