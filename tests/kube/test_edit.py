@@ -84,7 +84,9 @@ def test_an_object_in_a_list_is_found() -> None:
     """Paths are below the object, wherever it stands in the document."""
     text = "kind: List\nitems:\n- a: 1\n- a: 2\n"
 
-    assert text.replace("a: 2", "a: 7") == edited(text, Op("replace", ("a",), 7), source=Source("f", 4, 0, ("items", 1)))
+    assert text.replace("a: 2", "a: 7") == edited(
+        text, Op("replace", ("a",), 7), source=Source("f", 4, 0, ("items", 1))
+    )
 
 
 def test_an_object_is_appended_as_a_document() -> None:
@@ -102,7 +104,8 @@ def test_a_step_that_does_not_fit_changes_nothing() -> None:
 VALUES = st.recursive(
     st.one_of(st.integers(-5, 5), st.booleans(), st.text("abc: #-'\"\n", max_size=6), st.just("on")),
     lambda below: st.one_of(
-        st.lists(below, max_size=3), st.dictionaries(st.text("abcd", min_size=1, max_size=2), below, max_size=3)
+        st.lists(below, max_size=3),
+        st.dictionaries(st.text("abcd", min_size=1, max_size=2), below, max_size=3),
     ),
     max_leaves=10,
 )
@@ -115,7 +118,9 @@ def _paths(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int
 
 
 @given(ROOTS, VALUES, st.data())
-def test_any_step_gives_the_patched_object_or_is_refused(root: dict[str, Any], value: Any, data: st.DataObject) -> None:
+def test_any_step_gives_the_patched_object_or_is_refused(
+    root: dict[str, Any], value: Any, data: st.DataObject
+) -> None:
     """Whatever the style, the outcome parses to what the patch says."""
     path = data.draw(st.sampled_from(_paths(root)))
     kind = data.draw(st.sampled_from(["replace", "remove", "add"]))

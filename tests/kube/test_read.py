@@ -44,7 +44,11 @@ def test_every_form_of_a_dump_gives_the_same_objects(text: str) -> None:
 
 def test_lines_are_those_where_objects_begin() -> None:
     """In JSON lists, YAML lists and streams alike."""
-    for text, mark in ((JSON_DUMP, '"apiVersion": "v1"'), (YAML_DUMP, "- apiVersion"), (STREAM, "apiVersion: v1")):
+    for text, mark in (
+        (JSON_DUMP, '"apiVersion": "v1"'),
+        (YAML_DUMP, "- apiVersion"),
+        (STREAM, "apiVersion: v1"),
+    ):
         rows = text.split("\n")
         wanted = [n + 1 for n, row in enumerate(rows) if mark in row]
         offset = 1 if text is JSON_DUMP else 0  # the brace stands a line above
@@ -203,7 +207,9 @@ def test_a_broken_document_costs_the_others_nothing() -> None:
 
 def test_malformed_fields_are_told_and_left_out() -> None:
     """Rules never see a type they do not expect."""
-    (item,) = read_text(b"apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: x, nodeName: 3}\n").items
+    (item,) = read_text(
+        b"apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: x, nodeName: 3}\n"
+    ).items
 
     assert {} == item.spec
     assert [("spec", "containers"), ("spec", "nodeName")] == [entry.path for entry in item.malformed]
@@ -211,7 +217,9 @@ def test_malformed_fields_are_told_and_left_out() -> None:
 
 def test_the_value_of_a_secret_is_never_held() -> None:
     """Not in items, so not in any report."""
-    (item,) = read_text(b"apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {token: hf_verysecret}\n").items
+    (item,) = read_text(
+        b"apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {token: hf_verysecret}\n"
+    ).items
 
     assert {"token": ""} == item.obj["stringData"]
 
@@ -228,7 +236,9 @@ def test_a_folder_is_read_in_the_order_of_names_without_hidden_folders(tmp_path:
 
 def test_patches_of_a_kustomization_are_no_objects(tmp_path: Path) -> None:
     """A fragment judged alone would be a false alarm."""
-    (tmp_path / "kustomization.yaml").write_text("resources: [o.yaml]\npatches: [{path: p.yaml}]\n", encoding="utf-8")
+    (tmp_path / "kustomization.yaml").write_text(
+        "resources: [o.yaml]\npatches: [{path: p.yaml}]\n", encoding="utf-8"
+    )
     (tmp_path / "o.yaml").write_text(yaml.safe_dump(_object(1)), encoding="utf-8")
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(_object(1)), encoding="utf-8")
 

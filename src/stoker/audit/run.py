@@ -25,9 +25,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of an audit: findings by severity, then by object; verdicts of every rule that was run."""
+    """The outcome of an audit: findings by severity, then by object; verdicts of every rule that was run.
+
+    ``view`` is the whole source as rules see it, for whoever asks further.
+    """
 
     snapshot: Snapshot
+    view: View
     findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...]
 
@@ -64,7 +68,8 @@ def audit(snapshot: Snapshot, rules: Sequence[Rule], today: date, lines: Lines =
                     findings.setdefault(key, finding)
         verdicts.append(Verdict(rule, subjects, failed))
     ordered = sorted(findings.values(), key=_order)
-    return Report(snapshot, tuple(ordered), tuple(verdicts))
+    whole = views[0] if len(views) == 1 else View(snapshot, today)
+    return Report(snapshot, whole, tuple(ordered), tuple(verdicts))
 
 
 def _finding(rule: Rule, hit: Hit, lines: Lines) -> Finding:

@@ -249,7 +249,6 @@ def _outcome(  # noqa: PLR0917  # one call site
     from stoker.audit.run import audit as run
     from stoker.audit.score import score
     from stoker.audit.suppress import suppress, suppressions_of
-    from stoker.audit.view.view import View
     from stoker.kube.positions import Positions
     from stoker.report.audit.outcome import Outcome
 
@@ -264,7 +263,7 @@ def _outcome(  # noqa: PLR0917  # one call site
         judged=sum(verdict.subjects > 0 for verdict in report.verdicts),
         parted=parted,
         score=score(report.verdicts, parted.standing),
-        gaps=gaps(View(snapshot, today), rules),
+        gaps=gaps(report.view, rules),
         today=today,
     )
 

@@ -3,7 +3,7 @@
 What the server refuses is told with the right that is missing, and its kind counts as unknown, never as absent.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -40,6 +40,7 @@ class _Meta(msgspec.Struct):
 
 
 class _Page(msgspec.Struct):
+    items: list[msgspec.Raw]
     metadata: _Meta = msgspec.field(default_factory=_Meta)
 
 
@@ -192,11 +193,13 @@ class _Reader:
                 self.unread.append(Unread(kind, _refusal(response, plural)))
                 return False
             try:
-                token = msgspec.json.decode(response.content, type=_Page).metadata.continue_
+                page = msgspec.json.decode(response.content, type=_Page)
             except (msgspec.DecodeError, RecursionError) as error:
                 self.unread.append(Unread(kind, f"{path} answered no list: {error}"))
                 return False
-            read += self._take(kind, response.content, path)
+            token = page.metadata.continue_
+            if page.items:
+                read += self._take(kind, response.content, path)
             if not token:
                 return True
             if kind.startswith("Event") and read >= _MOST_EVENTS:
@@ -204,7 +207,7 @@ class _Reader:
                 return False
 
     def _take(self, kind: str, content: bytes, path: str) -> int:
-        made = [self._item(kind, entry) for entry in _entries(content, path)]
+        made = [self._item(kind, entry) for entry in read_json(content, path)]
         self.items += [entry for entry in made if isinstance(entry, Item)]
         self.unread += [entry for entry in made if isinstance(entry, Unread)]
         return sum(isinstance(entry, Item) for entry in made)
@@ -218,16 +221,6 @@ class _Reader:
             else found.obj
         )
         return make_item(Found(obj, Source(found.source.file), found.typed))
-
-
-def _entries(content: bytes, path: str) -> Iterator[Found | Unread]:
-    """Objects of a list; an empty one has none to read."""
-    if msgspec.json.decode(content, type=_Count).items:
-        yield from read_json(content, path)
-
-
-class _Count(msgspec.Struct):
-    items: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
 
 def _refusal(response: httpx2.Response, plural: str) -> str:
