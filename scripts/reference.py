@@ -5,6 +5,8 @@ Run by `make docs`; docs/reference/ is generated and not committed.
 
 from pathlib import Path
 
+from stoker.audit.example import example
+from stoker.audit.registry import rules
 from stoker.catalog.gpus import gpus
 from stoker.catalog.models import models
 from stoker.platform.explain import explain, fields
@@ -52,7 +54,48 @@ def catalog_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rules_page() -> str:
+    lines = [
+        "# Rules of the audit",
+        "",
+        f"{len(rules())} rules, as `stoker rules show RULE` prints them.",
+        "",
+    ]
+    area = None
+    for rule in rules():
+        if rule.area is not area:
+            area = rule.area
+            lines += [f"## {area.value}", ""]
+        shown = example(rule)
+        lines += [
+            f"### {rule.id}",
+            "",
+            f"**{rule.severity.value}**: {rule.title}.",
+            "",
+            f"{rule.why} {rule.fix}",
+            "",
+            f"Source: {'; '.join(rule.references)}",
+            "",
+            *(
+                "Bad:",
+                "",
+                "```yaml",
+                shown.bad.rstrip(),
+                "```",
+                "",
+                "Good:",
+                "",
+                "```yaml",
+                shown.good.rstrip(),
+                "```",
+                "",
+            ),
+        ]
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "platform.md").write_text(platform_page(), encoding="utf-8")
+    (OUT / "rules.md").write_text(rules_page(), encoding="utf-8")
     (OUT / "catalog.md").write_text(catalog_page(), encoding="utf-8")

@@ -73,7 +73,9 @@ def test_the_limits_line_of_each_of_the_three_quotas_is_found(report: Report) ->
     assert ['spec.hard["limits.nvidia.com/gpu"]'] * 3 == found
 
 
-def test_seventy_billion_parameters_on_one_gpu_are_found_three_times_with_a_layout_that_fits(report: Report) -> None:
+def test_seventy_billion_parameters_on_one_gpu_are_found_three_times_with_a_layout_that_fits(
+    report: Report,
+) -> None:
     found = [f.message for f in report.findings if f.rule == "model-does-not-fit"]
 
     assert 3 == len(found)
@@ -95,7 +97,9 @@ def test_the_platform_compiled_from_the_guides_intent_audits_clean() -> None:
     assert sum(verdict.subjects > 0 for verdict in clean.verdicts) > 100
 
 
-@pytest.mark.parametrize("name", ["minimal", "knative", "llm-inference-service", "shared-gpus", "deployment", "graph"])
+@pytest.mark.parametrize(
+    "name", ["minimal", "knative", "llm-inference-service", "shared-gpus", "deployment", "graph"]
+)
 def test_no_other_example_has_an_error(name: str) -> None:
     found = audit(compiled(name), rules(), TODAY).findings
 

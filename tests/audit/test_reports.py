@@ -26,10 +26,10 @@ from stoker.report.audit.as_text import as_text
 from stoker.report.audit.outcome import Outcome
 
 TODAY = date(2026, 11, 24)
-ODD = 'a|b<script>"&\'`*_[x](y)\\n::error::\\u0007%'
+ODD = "a|b<script>\"&'`*_[x](y)\\n::error::\\u0007%"
 SOURCE = f"""apiVersion: v1
 kind: ResourceQuota
-metadata: {{name: "{ODD.replace('"', '')}", namespace: team}}
+metadata: {{name: "{ODD.replace('"', "")}", namespace: team}}
 spec: {{hard: {{limits.nvidia.com/gpu: "8"}}}}
 ---
 apiVersion: v1

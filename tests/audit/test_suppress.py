@@ -33,7 +33,9 @@ def parted(text: str) -> Suppressed:
 
 
 def by_annotation(text: str) -> str:
-    return QUOTA.format(annotations=f', annotations: {{audit.stoker.dev/{RULE}: "{text}"}}', comment="# nothing")
+    return QUOTA.format(
+        annotations=f', annotations: {{audit.stoker.dev/{RULE}: "{text}"}}', comment="# nothing"
+    )
 
 
 def by_comment(text: str) -> str:
@@ -73,7 +75,9 @@ def test_the_last_day_still_counts() -> None:
 
 
 def test_a_rule_that_does_not_exist_is_told_with_the_nearest() -> None:
-    text = QUOTA.format(annotations="", comment="# stoker:ignore gpu-quota-never-enforcd until 2027-01-31: long enough")
+    text = QUOTA.format(
+        annotations="", comment="# stoker:ignore gpu-quota-never-enforcd until 2027-01-31: long enough"
+    )
 
     assert f"did you mean {RULE}" in parted(text).refused[0].refused
 
@@ -86,7 +90,9 @@ def test_a_suppression_that_hides_nothing_is_told() -> None:
 
 
 def test_a_word_in_a_string_is_no_suppression() -> None:
-    text = QUOTA.format(annotations="", comment=f'pods: "stoker:ignore {RULE} until 2027-01-31: mirror is being built"')
+    text = QUOTA.format(
+        annotations="", comment=f'pods: "stoker:ignore {RULE} until 2027-01-31: mirror is being built"'
+    )
 
     assert 1 == len(parted(text).standing)
 

@@ -27,6 +27,8 @@ def test_every_command_explains_itself_with_an_example(stoker: Run) -> None:
         "render",
         "components",
         "validate",
+        "audit",
+        "rules",
     ):
         page = stoker(command, "--help")
         assert page.returncode == 0

@@ -96,6 +96,10 @@ class Cluster:
         }
 
 
+def absent(_: dict[str, list[str]]) -> Answer:
+    return 404, {}
+
+
 @pytest.fixture
 def cluster() -> Cluster:
     return Cluster()
@@ -107,7 +111,7 @@ def kubeconfig(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
         def do_GET(self) -> None:
             url = urlparse(self.path)
             cluster.asked.append((self.command, url.path, self.headers.get("Accept", "")))
-            code, body = cluster.answers.get(url.path, lambda _: (404, {}))(parse_qs(url.query))
+            code, body = cluster.answers.get(url.path, absent)(parse_qs(url.query))
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(data)))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 
+_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
+
+
 class Format(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -110,6 +113,9 @@ def audit(  # typer's options
             "--explain", help="Add why each finding hurts, its sources, and the scores' arithmetic."
         ),
     ] = False,
+    role: Annotated[
+        bool, typer.Option("--role", help="Print the ClusterRole that a live audit needs, and exit.")
+    ] = False,
     fix: Annotated[
         bool, typer.Option("--fix", help="Print the patches as a diff, where findings have one.")
     ] = False,
@@ -133,7 +139,15 @@ def audit(  # typer's options
         stoker audit --context production --prometheus http://127.0.0.1:9090 --output html > audit.html
 
         stoker audit deploy/ --fix --write
+
+        stoker audit --role | kubectl apply -f -
     """
+    if role:
+        from stoker.kube.live import read_role
+        from stoker.kube.yaml_text import dump
+
+        sys.stdout.write(dump(read_role()))
+        return
     from stoker.audit.finding import Severity
 
     if write and not fix:
@@ -309,6 +323,7 @@ def _print(outcome: "Outcome", output: Format, fail_on: "object", *, explain: bo
 
         console = out()
         for line in as_text(outcome, explain=explain):
+            line.plain = line.plain.translate(_CONTROLS)  # a name cannot move the reader's cursor
             console.print(line)
     elif output is Format.JSON:
         from stoker.report.audit.as_json import as_json

@@ -1,14 +1,19 @@
 """`stoker init`: a platform file to begin with."""
 
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stoker.cli.output import Output, err, print_json
 from stoker.errors import InputError, Problem, StokerError, UnsafeError
 
 if TYPE_CHECKING:
+    from stoker.adopt.ledger import Adopted
+    from stoker.kube.snapshot import Snapshot
     from stoker.platform.template import Question
 
 __all__ = ["init"]
@@ -34,8 +39,26 @@ def init(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="Adopt what exists: a folder or file of manifests or a dump, `-` for a stream.",
+            show_default=False,
+        ),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context", help="Adopt the live cluster of this kubeconfig context.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="With --from: how to print what is not carried over.")
+    ] = Output.TEXT,
 ) -> None:
-    """Write a platform file from a template; on a terminal, ask for what differs from place to place.
+    """Write a platform file from a template, or from what exists; on a terminal, ask for what differs from place to place.
 
     Examples:
 
@@ -44,17 +67,27 @@ def init(
         stoker init --template production --out platform.yaml --no-interactive
 
         stoker init --set nodes=4 --set gpu=H100-SXM-80GB --out -
+
+        stoker init --from manifests/ --out platform.yaml
+
+        kubectl get nodes,deploy,isvc,scaledobject,quota -A -o json | stoker init --from -
     """
+    if out != Path("-") and out.exists() and not force:
+        raise UnsafeError(f"{out} exists; nothing was changed", fix="name another --out, or pass --force")
+    if source is not None or context is not None:
+        _adopt(source, context, out, output)
+        return
     from stoker.platform.template import questions, render_template
 
     asked = questions(template)
     answers = _given(answer or [], {question.key for question in asked})
-    if out != Path("-") and out.exists() and not force:
-        raise UnsafeError(f"{out} exists; nothing was changed", fix="name another --out, or pass --force")
     ask = sys.stdin.isatty() and sys.stdout.isatty() if interactive is None else interactive
     if ask:
         answers |= {question.key: _ask(question) for question in asked if question.key not in answers}
-    text = render_template(template, answers)
+    _write(out, render_template(template, answers))
+
+
+def _write(out: Path, text: str) -> None:
     if out == Path("-"):
         sys.stdout.write(text)
         return
@@ -65,6 +98,77 @@ def init(
             f"{out} cannot be written: {error.strerror}", fix="name a writable --out"
         ) from error
     typer.echo(f"wrote {out}; next: stoker check {out}", err=True)
+
+
+def _adopt(source: str | None, context: str | None, out: Path, output: Output) -> None:
+    """Read what exists, write it as a platform file, tell what is not in it."""
+    if out == Path("-") and output is Output.JSON:
+        raise InputError(
+            [
+                Problem(
+                    "the file and the notes cannot both go to standard output",
+                    path="--output",
+                    fix="name a file as --out",
+                )
+            ]
+        )
+    from stoker.adopt.adopt import adopt
+    from stoker.adopt.text import write
+    from stoker.audit.view.view import View
+    from stoker.kube.positions import Positions
+
+    snapshot, texts = _read(source, context)
+    view = View(snapshot, datetime.now(UTC).date())
+    adopted = adopt(view, Positions(texts).line)
+    _write(out, write(adopted))
+    if output is Output.JSON:
+        print_json(
+            {
+                "file": str(out),
+                "assumptions": [asdict(assumption) for assumption in adopted.assumptions],
+                "notes": [asdict(note) for note in adopted.notes],
+            }
+        )
+        return
+    _tell(adopted)
+
+
+def _read(source: str | None, context: str | None) -> "tuple[Snapshot, dict[str, bytes]]":
+    from stoker.kube.read import read_paths, read_text
+
+    if source is None:
+        from stoker.kube.live import read_cluster
+
+        return read_cluster(context), {}
+    if context is not None:
+        raise InputError(
+            [
+                Problem(
+                    "reads a live cluster, and a source is named too", path="--context", fix="leave one out"
+                )
+            ]
+        )
+    if source == "-":
+        data = sys.stdin.buffer.read()
+        return read_text(data), {"-": data}
+    return read_paths([Path(source)]), {}
+
+
+def _tell(adopted: "Adopted") -> None:
+    from rich.text import Text
+
+    from stoker.adopt.text import grouped
+
+    console = err()
+    for assumption in adopted.assumptions:
+        text = f"{assumption.path}: {assumption.value} ({assumption.because})"
+        console.print(Text.assemble(("assumed: ", "bold blue"), text))
+    for note, count in grouped(adopted.notes):
+        place = f"{note.file}:{note.line}: " if note.line else f"{note.file}: " if note.file else ""
+        what = f"{note.object} {note.path}".strip() if note.object != note.file else ""
+        more = f" (and {count - 1} more like it)" if count > 1 else ""
+        told = f"{place}{what}: {note.message}{more}" if what else f"{place}{note.message}{more}"
+        console.print(Text.assemble(("not as it is: ", "bold yellow"), told))
 
 
 def _given(pairs: list[str], known: set[str]) -> dict[str, str]:

@@ -8,11 +8,7 @@ from stoker.cli.output import Output, OutputOption, out, print_json, table
 
 __all__ = ["rules_app"]
 
-rules_app = typer.Typer(
-    help="The audit's rules: what each sees, how it fails, its source and fix.",
-    no_args_is_help=False,
-    invoke_without_command=True,
-)
+rules_app = typer.Typer(no_args_is_help=False, invoke_without_command=True)
 
 
 @rules_app.callback(invoke_without_command=True)

@@ -225,9 +225,7 @@ class _Reader:
 
 def _refusal(response: httpx2.Response, plural: str) -> str:
     if response.status_code == httpx2.codes.FORBIDDEN:
-        return (
-            f"may not be listed: the right to list {plural} is missing (`stoker audit --help` names a role)"
-        )
+        return f"may not be listed: the right to list {plural} is missing (`stoker audit --role` prints the ClusterRole)"
     return f"the server answered {response.status_code}"
 
 
