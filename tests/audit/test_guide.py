@@ -7,8 +7,10 @@ import pytest
 from tests.cli.conftest import REPOSITORY
 
 from stoker.audit.finding import Severity
+from stoker.audit.patch import usable
 from stoker.audit.registry import rules
 from stoker.audit.run import Report, audit
+from stoker.kube.edit import Change, edit_text
 from stoker.kube.paths import show
 from stoker.kube.read import read_paths, read_text
 from stoker.kube.snapshot import Snapshot
@@ -104,3 +106,29 @@ def test_no_other_example_has_an_error(name: str) -> None:
     found = audit(compiled(name), rules(), TODAY).findings
 
     assert [] == [f"{f.rule}: {f.message}" for f in found if f.severity is Severity.ERROR]
+
+
+def test_writing_every_patch_leaves_none_of_them_and_nothing_new(shared: Path, tmp_path: Path) -> None:
+    """The bar of `--fix --write`, on copies of the guide's files, run until no patch is left."""
+    files = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in sorted((shared / "guide" / "manifests").iterdir())
+    }
+    before: set[tuple[str, str]] | None = None
+    for _ in range(3):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        found = audit(read_paths([tmp_path]), rules(), TODAY).findings
+        marks = {(finding.rule, str(finding.item)) for finding in found}
+        assert before is None or set() == marks - before
+        before = before or marks
+        for finding in usable(found):
+            name = Path(finding.item.source.file).name
+            files[name] = edit_text(files[name], [Change(finding.item.source, finding.fix.ops)])
+
+    assert [] == [
+        finding.rule
+        for finding in audit(read_paths([tmp_path]), rules(), TODAY).findings
+        if finding.fix.automatic
+    ]
+    assert "# v2 gets 5% of traffic" in files["03-inferenceservice-canary.yaml"]

@@ -50,7 +50,7 @@ CASES = [
     pytest.param("a: 1\n", Op("replace", ("a",), {"b": [1, 2]}), "a:\n  b:\n  - 1\n  - 2\n", id="a scalar becomes a mapping"),
     pytest.param("a:\n  b: 1\nc: 2\n", Op("replace", ("a",), 5), "a: 5\nc: 2\n", id="a mapping becomes a scalar"),
     pytest.param("é: ü # ö\nb: 1\n", Op("replace", ("b",), "ß"), "é: ü # ö\nb: ß\n", id="text beyond ASCII keeps its places"),
-    pytest.param("a: 'on'\n", Op("replace", ("a",), "off"), 'a: "off"\n', id="a word that YAML 1.1 reads as a boolean is quoted"),
+    pytest.param("a: 'on'\n", Op("replace", ("a",), "off"), "a: 'off'\n", id="a word that YAML 1.1 reads as a boolean is quoted"),
     pytest.param("a: []\n", Op("add", ("a", 0), "x"), "a: [x]\n", id="an empty flow list takes an item"),
     pytest.param("a: {}\n", Op("add", ("a", "x"), {"y": 1}), "a: {x: {y: 1}}\n", id="an empty flow mapping takes a key"),
     pytest.param("- a: 1\n  b:\n    - c\n", Op("remove", (0, "b", 0)), "- a: 1\n  b: []\n", id="the last item leaves an empty list"),
@@ -133,3 +133,21 @@ def test_any_step_gives_the_patched_object_or_is_refused(
     except StokerError:
         return
     assert apply_ops(root, [op]) == yaml.safe_load(made)
+
+
+def test_a_block_of_text_keeps_its_form() -> None:
+    """Queries of triggers are written as blocks: their header, indentation and neighbours stay."""
+    text = "t:\n- m:\n    q: |\n      sum(a_b)\n    x: 1\n- y: 2\n"
+
+    assert text.replace("a_b", "a:b") == edited(text, Op("replace", ("t", 0, "m", "q"), "sum(a:b)\n"))
+
+
+def test_quotes_stay_quotes() -> None:
+    assert 'a: "x y" # c\n' == edited('a: "b c" # c\n', Op("replace", ("a",), "x y"))
+
+
+def test_a_removed_and_an_added_key_with_other_values_are_two_changes() -> None:
+    """A comment about one field does not come to stand beside another."""
+    text = "a: 1 # about a\nb: 2 # about b\n"
+
+    assert "b: 2 # about b\nc: 3\n" == edited(text, Op("remove", ("a",)), Op("add", ("c",), 3))

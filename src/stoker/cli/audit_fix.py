@@ -34,7 +34,6 @@ class Fixed:
 def fixed_files(outcome: "Outcome", texts: dict[str, bytes]) -> list[Fixed]:
     """Every file that a patch changes. JSON and dumps are left alone: they are no place where people write."""
     from stoker.audit.patch import usable
-    from stoker.kube.edit import edit_text
 
     by_file: dict[str, list[Finding]] = defaultdict(list)
     for finding in usable(outcome.findings):
@@ -45,13 +44,27 @@ def fixed_files(outcome: "Outcome", texts: dict[str, bytes]) -> list[Fixed]:
     fixed: list[Fixed] = []
     for file, findings in sorted(by_file.items()):
         before = _text(file, texts)
-        try:
-            after = edit_text(before, [change for finding in findings for change in _changes(finding)])
-        except StokerError as error:
-            err().print(f"{file}: {error.message}; nothing in it was changed", markup=False, style="yellow")
-            continue
-        fixed.append(Fixed(file, before, after, len(findings)))
+        after, mended = _edited(file, before, findings)
+        if mended:
+            fixed.append(Fixed(file, before, after, mended))
     return fixed
+
+
+def _edited(file: str, before: str, findings: "list[Finding]") -> tuple[str, int]:
+    """The text with every patch that fits; one that does not fit costs the others nothing."""
+    from stoker.kube.edit import edit_text
+
+    kept: list[Finding] = []
+    after = before
+    for finding in findings:
+        try:
+            after = edit_text(before, [change for found in (*kept, finding) for change in _changes(found)])
+        except StokerError as error:
+            text = f"{file}: {finding.rule}: {error.message}; mend it by hand"
+            err().print(text, markup=False, style="yellow")
+            continue
+        kept.append(finding)
+    return after, len(kept)
 
 
 def _changes(finding: "Finding") -> "list[Change]":

@@ -16,7 +16,7 @@ import yaml
 
 from stoker.errors import StokerError
 from stoker.kube.patch import Op, apply_ops, in_order
-from stoker.kube.paths import Path
+from stoker.kube.paths import Path, dig
 from stoker.kube.snapshot import Source
 from stoker.kube.yaml_text import Loader, dump
 
@@ -72,9 +72,9 @@ def _edit(text: str, ops: Sequence[Op]) -> str:
     except (KeyError, yaml.YAMLError) as error:
         raise _changed() from error
     made = text
-    for op in _renames(in_order(ops)):
-        made = _Editor(made).apply(op)
     try:
+        for op in _renames(in_order(ops), yaml.load(text, Loader)):  # noqa: S506  # a SafeLoader
+            made = _Editor(made).apply(op)
         right = yaml.load(made, Loader) == wanted  # noqa: S506  # a SafeLoader
     except yaml.YAMLError:
         right = False
@@ -92,20 +92,17 @@ class _Rename:
     value: Any
 
 
-def _renames(ops: Sequence[Op]) -> "list[Op | _Rename]":
+def _renames(ops: Sequence[Op], root: Any) -> "list[Op | _Rename]":
+    """The steps, with a key that goes and one that comes with the same value into the same mapping as one."""
     made: list[Op | _Rename] = []
     removed = [op for op in ops if op.op == "remove"]
     for op in ops:
+        new = op.op == "add" and isinstance(op.path[-1], str) and dig(root, *op.path) is None
         twin = next(
-            (
-                r
-                for r in removed
-                if op.op == "add" and isinstance(op.path[-1], str) and r.path[:-1] == op.path[:-1]
-            ),
+            (r for r in removed if new and r.path[:-1] == op.path[:-1] and dig(root, *r.path) == op.value),
             None,
         )
-        scalar = not isinstance(op.value, dict | list)
-        if twin is not None and scalar and isinstance(twin.path[-1], str):
+        if twin is not None and isinstance(twin.path[-1], str) and not isinstance(op.value, dict | list):
             removed.remove(twin)
             made.append(_Rename(twin.path, str(op.path[-1]), op.value))
         elif op.op != "remove":
@@ -136,7 +133,7 @@ class _Editor:
                 return self._reflow(
                     op.path[:-1], [Op("remove", op.path[-1:]), Op("add", (op.name,), op.value)]
                 )
-            return self._cut(key.start_mark.index, _end(value), f"{op.name}: {_inline(op.value)}")
+            return self._cut(key.start_mark.index, self._end(value), f"{op.name}: {_inline(op.value)}")
         flow = self._flow(op.path[:-1])
         if flow is not None:
             return self._reflow(flow, [Op(op.op, op.path[len(flow) :], op.value)])
@@ -228,7 +225,7 @@ class _Editor:
                 dash < 0 or self.text[begin:dash].strip()
             ):  # the item begins on its parent's line, or the dash stands above
                 raise _changed()
-            return self._cut(begin, self._line_end(_end(node)))
+            return self._cut(begin, self._line_end(self._end(node)))
         key, value = self._pair(path)
         begin = self._line_start(key.start_mark.index)
         if self.text[begin : key.start_mark.index].strip():  # behind a dash: the next key moves up to it
@@ -237,27 +234,42 @@ class _Editor:
             if position + 1 >= len(keys):
                 raise _changed()
             return self._cut(key.start_mark.index, keys[position + 1].start_mark.index)
-        return self._cut(begin, self._line_end(_end(value)))
+        return self._cut(begin, self._line_end(self._end(value)))
 
     def _empty(self, path: Path, text: str) -> str:
         """A collection whose last entry goes: the empty one stays, as the patch says."""
         node = self._node(path)
         if isinstance(path[-1], int):
-            return self._cut(node.start_mark.index, _end(node), text)
+            return self._cut(node.start_mark.index, self._end(node), text)
         key, value = self._pair(path)
         colon = self.text.index(":", key.end_mark.index)
-        return self._cut(colon + 1, _end(value), f" {text}")
+        return self._cut(colon + 1, self._end(value), f" {text}")
 
     def _replace(self, op: Op) -> str:
         node = self._node(op.path)
         plain = not isinstance(op.value, dict | list) or not op.value
+        if (
+            isinstance(op.value, str)
+            and isinstance(node, yaml.ScalarNode)
+            and node.style in {"|", ">"}
+            and "\n" in op.value
+        ):
+            return self._cut(node.start_mark.index, self._end(node), self._literal(node, op.value))
+        if (
+            isinstance(op.value, str)
+            and isinstance(node, yaml.ScalarNode)
+            and node.style in {'"', "'"}
+            and "\n" not in op.value
+        ):
+            text = dump(op.value, quote=node.style).rstrip("\n")
+            return self._cut(node.start_mark.index, self._end(node), text)
         if plain and (isinstance(node, yaml.ScalarNode) or node.flow_style):
             return self._cut(
-                node.start_mark.index, _end(node), (" " if _is_empty(node) else "") + _inline(op.value)
+                node.start_mark.index, self._end(node), (" " if _is_empty(node) else "") + _inline(op.value)
             )
         if isinstance(op.path[-1], int):
             return self._cut(
-                node.start_mark.index, _end(node), self._block(op.value, node.start_mark.column).lstrip()
+                node.start_mark.index, self._end(node), self._block(op.value, node.start_mark.column).lstrip()
             )
         key, value = self._pair(op.path)
         colon = self.text.index(":", key.end_mark.index)
@@ -266,7 +278,15 @@ class _Editor:
             if plain
             else "\n" + self._block(op.value, self._below_column(key, op.value))
         )
-        return self._cut(colon + 1, max(colon + 1, _end(value)), text.rstrip("\n"))
+        return self._cut(colon + 1, max(colon + 1, self._end(value)), text.rstrip("\n"))
+
+    def _literal(self, node: Any, value: str) -> str:
+        """A block of text with the header and the indentation of the one that it replaces."""
+        lines = self.text[node.start_mark.index : self._end(node)].split("\n")
+        indent = next((line[: len(line) - len(line.lstrip())] for line in lines[1:] if line.strip()), "  ")
+        return "\n".join(
+            [lines[0], *(indent + line if line else "" for line in value.rstrip("\n").split("\n"))]
+        )
 
     def _add(self, op: Op) -> str:
         """A key that is not there: its nearest parent that is gets the rest of the path as nested mappings."""
@@ -282,7 +302,7 @@ class _Editor:
         if not isinstance(parent, yaml.MappingNode):  # a null
             return self._replace(Op("replace", op.path[:depth], {name: value}))
         first = parent.value[0][0]
-        end = self._line_end(_end(parent))
+        end = self._line_end(self._end(parent))
         text = self._block({name: value}, first.start_mark.column)
         lead = "" if self.text[:end].endswith("\n") else "\n"
         return self._cut(end, end, lead + text)
@@ -296,10 +316,13 @@ class _Editor:
         dash = self.text.rfind("-", begin, anchor.start_mark.index)
         if dash < 0 or self.text[begin:dash].strip():
             raise _changed()
-        at = begin if index < len(parent.value) else self._line_end(_end(anchor))
+        at = begin if index < len(parent.value) else self._line_end(self._end(anchor))
         text = self._block([op.value], dash - begin)
         lead = "" if self.text[:at].endswith("\n") or not at else "\n"
         return self._cut(at, at, lead + text)
+
+    def _end(self, node: Any) -> int:
+        return _end(node, self.text)
 
     def _below_column(self, key: Any, value: Any) -> int:
         column: int = key.start_mark.column
@@ -318,17 +341,18 @@ def _below(node: Any, step: str | int) -> Any:
     return None
 
 
-def _end(node: Any) -> int:
-    """Index just behind the node's last character: a block collection's own mark lies behind the comments that follow."""
+def _end(node: Any, text: str) -> int:
+    """Index just behind the node's last character: a block's own mark lies behind the blanks and comments that follow."""
     block = isinstance(node, yaml.CollectionNode) and not node.flow_style and bool(node.value)
     if block and isinstance(node, yaml.MappingNode):
         key, value = node.value[-1]
-        return int(key.end_mark.index) + 1 if _is_empty(value) else _end(value)
+        return int(key.end_mark.index) + 1 if _is_empty(value) else _end(value, text)
     if block:
-        last: int = _end(node.value[-1])
-        return last
-    end = int(node.end_mark.index)
-    return end - 1 if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"} else end
+        return _end(node.value[-1], text)
+    begin, end = int(node.start_mark.index), int(node.end_mark.index)
+    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
+        return begin + len(text[begin:end].rstrip())
+    return end
 
 
 def _is_empty(node: Any) -> bool:

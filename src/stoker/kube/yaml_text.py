@@ -52,8 +52,13 @@ _Dumper.add_representer(str, _text)
 _IndentedDumper.add_representer(str, _text)
 
 
-def dump(value: Any, *, dashes_indented: bool = False, flow: bool = False) -> str:
-    """YAML text of a plain value, keys in their order, lines never wrapped."""
+def dump(value: Any, *, dashes_indented: bool = False, flow: bool = False, quote: str | None = None) -> str:
+    """YAML text of a plain value, keys in their order, lines never wrapped; ``quote`` is put around a string."""
+    if quote is not None and isinstance(value, str):
+        plain: str = yaml.dump(
+            value, Dumper=yaml.SafeDumper, default_style=quote, width=1 << 20, allow_unicode=True
+        )
+        return plain
     dumper = _IndentedDumper if dashes_indented else _Dumper
     style = True if flow else False if isinstance(value, dict | list) else None
     return str(

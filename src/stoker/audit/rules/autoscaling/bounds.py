@@ -6,7 +6,7 @@ from typing import Final
 
 from stoker.audit.finding import Area, Fix, Hit, Severity, add, remove, replace
 from stoker.audit.rule import rule
-from stoker.audit.rules.autoscaling.zero import gpu_scalers
+from stoker.audit.rules.autoscaling.zero import cannot_wake, gpu_scalers
 from stoker.audit.view.scaling import Scaler
 from stoker.audit.view.view import View
 from stoker.errors import nearest
@@ -391,5 +391,7 @@ def _scaling_paused(item: Item, view: View) -> Iterator[Hit]:
     on=lambda view: (scaler for scaler in gpu_scalers(view) if scaler.maximum > 1),
 )
 def _one_warm_replica(scaler: Scaler, view: View) -> Iterator[Hit]:
-    if scaler.minimum == 1:
-        yield Hit(scaler.item, scaler.minimum_path, f"{scaler.target} may run with one replica", 1)
+    dead = scaler.kind == "ScaledObject" and scaler.minimum == 0 and cannot_wake(scaler.item, view)
+    if scaler.minimum == 1 or dead:
+        told = "one replica" if scaler.minimum else "no replica, and nothing wakes it"
+        yield Hit(scaler.item, scaler.minimum_path, f"{scaler.target} may run with {told}", scaler.minimum)

@@ -77,6 +77,12 @@ def _wakers(item: Item, view: View) -> list[Mapping[str, Any]]:
     ]  # fmt: skip
 
 
+def cannot_wake(item: Item, view: View) -> bool:
+    """Whether an object goes to zero and has nothing that brings it back."""
+    forced = item.annotations.get("autoscaling.keda.sh/force-activation") == "true"
+    return to_zero(item) and bool(_triggers(item)) and not forced and not _wakers(item, view)
+
+
 @rule(
     "scale-to-zero-cannot-wake",
     Area.AUTOSCALING,
@@ -91,17 +97,20 @@ def _wakers(item: Item, view: View) -> list[Mapping[str, Any]]:
     on=lambda view: (item for item in llm_scaled_objects(view) if _triggers(item)),
 )
 def _scale_to_zero_cannot_wake(item: Item, view: View) -> Iterator[Hit]:
-    if (
-        not to_zero(item)
-        or _wakers(item, view)
-        or item.annotations.get("autoscaling.keda.sh/force-activation") == "true"
-    ):
+    if not cannot_wake(item, view):
         return
     names = sorted({use.name for query in triggers_of(item, view) for use in uses(query.tree) if use.name})
     told = ", ".join(names) or "cpu and memory"
     idle = item.spec.get("idleReplicaCount") == 0
     path = ("spec", "idleReplicaCount" if idle else "minReplicaCount")
-    ops = (Op("remove", path),) if idle else (add(path, 1),)
+    # Both timers act between 0 and 1 only: with a replica that stays they would mean nothing.
+    timers = [
+        key
+        for key in ("cooldownPeriod", "pollingInterval")
+        if key in item.spec and "idleReplicaCount" not in item.spec
+    ]
+    keep = (add(path, 1), *(Op("remove", ("spec", key)) for key in timers))
+    ops = (Op("remove", path),) if idle else keep
     yield Hit(
         item, path, f"at zero replicas nothing emits {told}, so the server never comes back", item.spec.get(path[1], 0),
         Fix("Drop idleReplicaCount" if idle else "Keep one replica", ops),

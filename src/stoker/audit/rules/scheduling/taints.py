@@ -164,8 +164,10 @@ def _server_without_toleration(workload: Workload, view: View) -> Iterator[Hit]:
     ]
     path = (*workload.path, "tolerations")
     keys = ", ".join(sorted(_own_keys(other)))
-    yield Hit(workload.item, path, f"{other} tolerates {keys}; {workload} tolerates nothing", None,
-              Fix("Tolerate the same", (add(path, tolerations),)))  # fmt: skip
+    # A taint that keeps the GPU agents out is nothing to copy.
+    safe = all(key.startswith(("nvidia.com/", "amd.com/")) for key in _own_keys(other))
+    fix = Fix("Tolerate the same", (add(path, tolerations),) if safe else ())
+    yield Hit(workload.item, path, f"{other} tolerates {keys}; {workload} tolerates nothing", None, fix)
 
 
 def _runtime_tolerates(view: View, workload: Workload) -> bool:
