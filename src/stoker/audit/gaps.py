@@ -77,6 +77,11 @@ def _references(view: View) -> Iterator[Gap]:
             if not reference.found(view.snapshot) and not view.knows(reference.resource, reference.namespace):
                 place = f"{reference.namespace}/" if reference.namespace else ""
                 outside[reference.resource].add(f"{place}{reference.name}")
+    if view.of("Namespace") or not view.observed:
+        named = {item.namespace for item in view.snapshot.items if item.namespace}
+        made = {item.name for item in view.of("Namespace")} | {"default", "kube-system", "kube-public"}
+        if named - made:
+            outside["Namespace"] |= named - made
     for resource, names in sorted(outside.items()):
         shown = ", ".join(sorted(names)[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
         yield Gap(

@@ -70,6 +70,10 @@ def _all(workload: Workload) -> Iterator[Reference]:
                 yield to(kind, source.get(key), "volumes", index, field, key)
     for container in workload.containers:
         yield from _container(container.spec, container.path, item, namespace)
+        uri = str(container.spec.get("storageUri") or "")
+        if uri.startswith("pvc://"):
+            claim = uri.removeprefix("pvc://").partition("/")[0]
+            yield Reference(item, (*container.path, "storageUri"), "PersistentVolumeClaim", namespace, claim)
 
 
 def _container(spec: Mapping[str, Any], path: Path, item: Item, namespace: str) -> Iterator[Reference]:
