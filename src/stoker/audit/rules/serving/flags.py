@@ -10,6 +10,9 @@ from stoker.audit.view.images import MOVING
 from stoker.audit.view.serving import Server
 from stoker.audit.view.view import View
 from stoker.catalog.engines import FlagState, default_version, flag_status, release
+from stoker.catalog.flags import is_option, known_flags, span
+from stoker.catalog.versions import version_key
+from stoker.errors import nearest
 
 _PARSER: Final = "vllm 0.33.0 vllm/utils/argparse_utils.py:325-372"
 
@@ -59,6 +62,62 @@ def _engine_flag_removed(server: Server, view: View) -> Iterator[Hit]:
                 f"{flag.name} came with {server.engine} {status.since}, and {version} runs here",
                 flag.name,
             )
+
+
+@rule(
+    "engine-flag-unknown",
+    Area.SERVING,
+    Severity.ERROR,
+    title="Flag that this release of the engine does not know",
+    why="The server prints `unrecognized arguments` and exits before it loads anything: CrashLoopBackOff from the first second.",
+    fix="Correct the name, or use a release that has the flag.",
+    references=("vllm source distributions on PyPI, all options by release (read 2026-11-24)", _PARSER),
+    on=lambda view: (s for s in view.servers if _listed(s) is not None and s.command.flags),
+)
+def _engine_flag_unknown(server: Server, view: View) -> Iterator[Hit]:
+    known = _listed(server)
+    for flag in server.command.flags:
+        if (
+            known is None
+            or is_option(flag.name, known)
+            or flag_status(server.engine, server.version, flag.name).state is not FlagState.UNKNOWN
+        ):
+            continue
+        when = span(server.engine, flag.name)
+        near = nearest(flag.name, known, limit=1)
+        if (
+            when is not None
+            and when.until is not None
+            and version_key(when.until) <= version_key(server.version or "0")
+        ):
+            told = f"{flag.name} was there until {server.engine} {when.until}"
+        elif when is not None and when.since is not None:
+            told = f"{flag.name} came with {server.engine} {when.since}"
+        else:
+            told = f"{server.engine} has no flag {flag.name}" + (f"; did you mean {near[0]}?" if near else "")
+        ops: tuple[Op, ...] = ()
+        if when is None and near and not flag.scripted:
+            ops = (
+                replace(
+                    flag.path, flag.words[0].text.replace(flag.words[0].text.partition("=")[0], near[0], 1)
+                ),
+            )
+        yield Hit(
+            server.workload.item,
+            flag.path,
+            f"{told}, and {server.version} runs here",
+            flag.name,
+            Fix(f"Write {near[0]}", ops) if ops else None,
+        )
+
+
+def _listed(server: Server) -> frozenset[str] | None:
+    """Every flag of the server's release, where its own image tells which that is."""
+    return (
+        known_flags(server.engine, server.version)
+        if server.official and server.version and server.engine == "vllm"
+        else None
+    )
 
 
 @rule(
@@ -129,8 +188,6 @@ def _vllm_flag_redundant(server: Server, view: View) -> Iterator[Hit]:
 
 
 def _v1(version: str) -> bool:
-    from stoker.catalog.versions import version_key
-
     return version_key(version) >= version_key("0.9.0")
 
 
