@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 
-_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code != 0x0A}
+_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
 
 
 class Format(StrEnum):
@@ -340,13 +340,13 @@ def _print(outcome: "Outcome", output: Format, fail_on: "object", *, explain: bo
     elif output is Format.HTML:
         from stoker.report.audit.as_html import as_html
 
-        sys.stdout.write(as_html(outcome))
+        sys.stdout.write(as_html(outcome).translate(_CONTROLS))
     else:
         from stoker.report.audit.as_github import as_github
         from stoker.report.audit.as_markdown import as_markdown
 
         lines = as_github(outcome) if output is Format.GITHUB else as_markdown(outcome)
-        sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.writelines(f"{line.translate(_CONTROLS)}\n" for line in lines)
 
 
 def _fix(outcome: "Outcome", texts: dict[str, bytes], *, write: bool) -> None:
