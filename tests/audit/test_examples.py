@@ -4,6 +4,7 @@ import random
 from datetime import date
 
 import pytest
+import yaml
 from tests.audit.mutations import ODD, changed, changes, documents, places, stream
 
 from stoker.audit.example import example
@@ -12,6 +13,8 @@ from stoker.audit.patch import patched
 from stoker.audit.registry import rules
 from stoker.audit.rule import Rule
 from stoker.audit.run import audit
+from stoker.kube.edit import Change, edit_text
+from stoker.kube.patch import apply_ops
 from stoker.kube.snapshot import Snapshot
 
 TODAY = date(2026, 11, 24)
@@ -95,3 +98,20 @@ def test_every_rule_is_complete() -> None:
         assert len(rule.why) > 40, rule.id
         assert rule.fix.endswith("."), rule.id
         assert rule.references, rule.id
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_patch_in_the_text_is_the_patch_of_the_object(rule: Rule) -> None:
+    """`--fix --write` changes the file to what the patch says, whatever the style of the example."""
+    shown = example(rule)
+    for finding in fired(rule, shown.snapshot(shown.bad)):
+        if not finding.fix.ops or finding.item.malformed:
+            continue
+        text = edit_text(shown.bad, [Change(finding.item.source, finding.fix.ops)])
+        position = [
+            number for number, document in enumerate(yaml.safe_load_all(shown.bad)) if document is not None
+        ]
+        after = [document for document in yaml.safe_load_all(text) if document is not None]
+        index = position.index(finding.item.source.document)
+
+        assert apply_ops(documents(shown.bad)[index], finding.fix.ops) == after[index]

@@ -5,11 +5,12 @@ from typing import Final
 
 from stoker.audit.finding import Area, Fix, Hit, Severity, replace
 from stoker.audit.rule import rule
-from stoker.audit.view.expressions import Use, uses
+from stoker.audit.rules.serving.flags import version_of
+from stoker.audit.view.expressions import uses
 from stoker.audit.view.queries import Query
 from stoker.audit.view.view import View
 from stoker.catalog.engines import default_version
-from stoker.catalog.metrics import Series, judged, known_series, series
+from stoker.catalog.metrics import judged, known_series, series
 from stoker.errors import nearest
 
 _LOGGERS: Final = "vllm 0.33.0 vllm/v1/metrics/loggers.py:527-1120"
@@ -135,45 +136,67 @@ def _metric_unknown(query: Query, view: View) -> Iterator[Hit]:
 
 
 def versions(view: View) -> list[str]:
-    """Releases of vLLM that the source runs, the newest known where none tells."""
-    found = sorted({s.version for s in view.running_servers if s.engine == "vllm" and s.version})
-    return found or [default_version("vllm")]
+    """Releases of vLLM that the source runs, a moving tag standing for the newest known; empty where none tells."""
+    return sorted(
+        {version for s in view.running_servers if s.engine == "vllm" and (version := version_of(s))}
+    )
+
+
+def _gone(query: Query, running: list[str]) -> Iterator[Hit]:
+    """Series of the query that none of the releases has, unless it asks for what replaced them too."""
+    found = {use.name: fact for use in uses(query.tree) if (fact := series(use.name)) is not None}
+    for name, fact in sorted(found.items()):
+        if (
+            not name.startswith("vllm:")
+            or fact.until is None
+            or any(fact.there(version) for version in running)
+        ):
+            continue
+        suffix = name.removeprefix(fact.name)
+        new = fact.replaced_by + suffix if fact.replaced_by else ""
+        if new in found:
+            continue
+        other = series(new)
+        same = new if other is not None and other.type is fact.type else ""
+        told = f"; {new} is its name now" if new else ""
+        yield Hit(
+            query.item,
+            query.path,
+            f"{name} is gone from vLLM {fact.until} on{told}",
+            name,
+            renamed(query, name, same, f"Select {same}"),
+        )
 
 
 @rule(
     "metric-removed",
     Area.OBSERVABILITY,
     Severity.ERROR,
-    title="Query selects a metric that this release of vLLM no longer has",
+    title="Query selects a metric that the vLLM running here no longer has",
     why=(
         "The series went away with an upgrade of the engine and the query has been empty since: alerts are silent and "
         "autoscaling is blind, while everything looks configured."
     ),
     fix="Select what replaced it, or both with `or` while old releases still run.",
     references=(_LOGGERS, "vllm commit 005a810b (deprecation of the V0 names)"),
-    on=_colon_queries,
+    on=lambda view: _colon_queries(view) if versions(view) else (),
 )
 def _metric_removed(query: Query, view: View) -> Iterator[Hit]:
-    found: dict[str, tuple[Use, Series]] = {
-        use.name: (use, fact) for use in uses(query.tree) if (fact := series(use.name)) is not None
-    }
-    running = versions(view)
-    for name, (_, fact) in sorted(found.items()):
-        if not name.startswith("vllm:") or any(fact.there(version) for version in running):
-            continue
-        suffix = name.removeprefix(fact.name)
-        new = fact.replaced_by + suffix if fact.replaced_by else ""
-        if fact.until is None or new in found:
-            continue
-        said = f"; {new} is its name now" if new else ""
-        same = new if fact.type is (other.type if (other := series(new)) else None) else ""
-        yield Hit(
-            query.item,
-            query.path,
-            f"{name} is gone from vLLM {fact.until} on, and {running[-1]} is what counts here{said}",
-            name,
-            renamed(query, name, same, f"Select {same}"),
-        )
+    yield from _gone(query, versions(view))
+
+
+@rule(
+    "metric-gone-in-newest",
+    Area.OBSERVABILITY,
+    Severity.WARNING,
+    title="Query selects a metric that current releases of vLLM no longer have",
+    why="Nothing here says which release runs. With a current one the query is empty: the panel is blank and the alert silent from the day of the upgrade.",
+    fix="Select the old and the new name, joined with `or`.",
+    references=(_LOGGERS, "vllm commit 005a810b (deprecation of the V0 names)"),
+    on=lambda view: () if versions(view) else _colon_queries(view),
+)
+def _metric_gone_in_newest(query: Query, view: View) -> Iterator[Hit]:
+    yield from _gone(query, [default_version("vllm")])
 
 
 @rule(

@@ -114,6 +114,13 @@ def _service_port_mismatch(subject: tuple[Item, int, Mapping[str, Any], Server],
     listening = server.number("--port", "-p")
     own = str(int(listening)) if listening else str(release(server.engine, server.version).port)
     certain = listening is not None or (server.official and not server.container.spec.get("env"))
+    reached = {str(p.get("targetPort") or p.get("port")) for p in service.spec.get("ports") or []} & {
+        own,
+        *known,
+        *names,
+    }
+    if reached:
+        return  # one port leads to the engine; another may be for a sidecar that a webhook adds
     extra = any(c is not server.container and not c.init for c in server.workload.containers)
     if target and target not in known and target != own and certain and not extra:
         yield Hit(
