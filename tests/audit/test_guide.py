@@ -26,7 +26,7 @@ WRONG = {
         "model-does-not-fit", "engine-image-unpinned", "vllm-model-flag-deprecated", "model-path-not-mounted", "server-without-port",
         "server-without-readiness", "server-without-startup-probe", "grace-default-for-streams", "shutdown-cuts-streams",
         "rollout-deadlock", "one-replica-per-gpu-node", "taint-keeps-device-plugin-out", "gpu-labels-by-hand",
-        "server-outranked-by-default", "replicas-owned-twice", "server-not-scraped",
+        "server-outranked-by-default", "replicas-owned-twice", "server-not-scraped", "server-without-budget", "host-memory-below-weights",
     },
     "02": {
         "kserve-mode-legacy", "kserve-runtime-unknown", "kserve-format-unsupported", "kserve-resources-defaulted",

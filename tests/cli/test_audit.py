@@ -1,10 +1,12 @@
 """`stoker audit` and `stoker rules` as a user runs them."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.cli.conftest import Run
+from tests.cli.conftest import REPOSITORY, Run
 
 QUOTA = """# team a
 apiVersion: v1
@@ -122,3 +124,28 @@ def test_rules_are_listed_and_told_in_full(stoker: Run) -> None:
     for part in ("What", "Why", "Fix", "Source", "Bad", "Good"):
         assert f"\n{part}\n" in shown.stdout
     assert 2 == wrong.returncode
+
+
+def test_the_broken_example_is_found_broken_and_mended_as_far_as_patches_go(
+    stoker: Run, tmp_path: Path
+) -> None:
+    """What the README shows; the copy is written to, twice at most, and nothing new appears."""
+    copy = tmp_path / "broken"
+    shutil.copytree(REPOSITORY / "examples" / "broken", copy)
+    first = json.loads(stoker("audit", str(copy), "-o", "json").stdout)
+    for _ in range(2):
+        assert 0 == stoker("audit", str(copy), "--fix", "--write").returncode
+    last = json.loads(stoker("audit", str(copy), "-o", "json").stdout)
+
+    def marks(report: dict[str, Any]) -> set[tuple[str, str]]:
+        return {(finding["rule"], finding["object"]["name"]) for finding in report["findings"]}
+
+    assert {
+        "model-does-not-fit",
+        "rollout-deadlock",
+        "scale-to-zero-cannot-wake",
+        "limit-range-injects-gpu",
+    } <= {rule for rule, _ in marks(first)}
+    assert set() == marks(last) - marks(first)
+    assert [] == [finding["rule"] for finding in last["findings"] if finding["fix"]["patch"]]
+    assert "# nothing to pay at night" in (copy / "server.yaml").read_text(encoding="utf-8")

@@ -405,3 +405,36 @@ def _local_volume_bound_early(item: Item, view: View) -> Iterator[Hit]:
         yield Hit(
             item, ("volumeBindingMode",), f"{item.name} binds immediately", item.obj.get("volumeBindingMode")
         )
+
+
+@rule(
+    "host-memory-below-weights",
+    Area.STORAGE,
+    Severity.INFO,
+    title="Memory limit is smaller than the weights that are read through it",
+    why=(
+        "safetensors are mapped: their pages count against the limit and are thrown out and read again, so the load slows down. "
+        "Formats that are not mapped, offloading and memory volumes are OOMKilled."
+    ),
+    fix="Give the pod a memory limit above the weights of its model.",
+    references=(
+        "arithmetic: parameters × bytes (docs/sizing.md)",
+        "https://docs.kernel.org/admin-guide/cgroup-v2.html#memory",
+    ),
+    on=lambda view: (
+        s
+        for s in view.running_servers
+        if s.architecture is not None and s.container.limits.get("memory") and s.container.gpus
+    ),
+)
+def _host_memory_below_weights(server: Server, view: View) -> Iterator[Hit]:
+    limit, needed = parse(server.container.limits["memory"]), weights_gib(server)
+    nodes = server.workload.pods_per_replica
+    if limit is not None and needed is not None and nodes == 1 and float(limit) < needed * _GIB * 0.9:
+        path = (*server.container.path, "resources", "limits", "memory")
+        yield Hit(
+            server.workload.item,
+            path,
+            f"{server.container.limits['memory']} of memory, {needed:.0f} GiB of weights",
+            server.container.limits["memory"],
+        )

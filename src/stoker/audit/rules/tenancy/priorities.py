@@ -81,10 +81,14 @@ def _server_outranked_by_default(workload: Workload, view: View) -> Iterator[Hit
     if above:
         lowest, highest = min(above, key=_value), max(above, key=_value)
         path = (*workload.path, "priorityClassName")
+        meant = not _LOW.search(highest.name)  # a class for notebooks is none for production
+        fix = (
+            Fix(f"Use {highest.name}, the highest class here", (add(path, highest.name),)) if meant else None
+        )
+        told = f"its pods have priority {own}: even {lowest.name} ({_value(lowest)}) preempts them"
         yield Hit(
-            workload.item, path, f"its pods have priority {own}: even {lowest.name} ({_value(lowest)}) preempts them", None,
-            Fix(f"Use {highest.name}, the highest class here", (add(path, highest.name),)),
-        )  # fmt: skip
+            workload.item, path, told, None, fix or Fix(f"Make a class for production above {highest.name}")
+        )
 
 
 def _runtime_sets(view: View) -> bool:
