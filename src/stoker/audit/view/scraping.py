@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import yaml
 
@@ -75,8 +76,17 @@ class StaticTarget:
         return None
 
 
-def jobs_of(snapshot: Snapshot) -> Iterator[ScrapeJob]:
-    """Jobs of every Prometheus configuration: files, and texts in ConfigMaps."""
+_JOBS: Final[WeakKeyDictionary[Snapshot, tuple[ScrapeJob, ...]]] = WeakKeyDictionary()
+
+
+def jobs_of(snapshot: Snapshot) -> tuple[ScrapeJob, ...]:
+    """Jobs of every Prometheus configuration: files, and texts in ConfigMaps, which are parsed once."""
+    if snapshot not in _JOBS:
+        _JOBS[snapshot] = tuple(_jobs(snapshot))
+    return _JOBS[snapshot]
+
+
+def _jobs(snapshot: Snapshot) -> Iterator[ScrapeJob]:
     for item in snapshot.of("ConfigFile.prometheus"):
         yield from (ScrapeJob(item, (), job) for job in item.obj.get("scrape_configs") or [])
     for item in snapshot.of("ConfigMap"):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from stoker.audit.view.command import Command, Flag, Word, parse_flags, words_of
-from stoker.audit.view.images import Image, parse_image
+from stoker.audit.view.images import MOVING, Image, parse_image
 from stoker.audit.view.workloads import Container, Workload
+from stoker.catalog.engines import default_version
 from stoker.catalog.models import ModelArchitecture, model
 from stoker.errors import UnknownNameError
 from stoker.kube.paths import Path
@@ -109,6 +110,14 @@ class Server:
     def quantization(self) -> str:
         flag = self.flag("--quantization", "-q", "--quantize")
         return flag.value if flag else ""
+
+    @property
+    def release(self) -> str | None:
+        """The engine's release; the newest known for a moving tag of its own image, None for an own build."""
+        if self.version is not None:
+            return self.version
+        moving = (self.image.tag in MOVING or not self.image.tag) and not self.image.digest
+        return default_version(self.engine) if self.official and moving else None
 
     @property
     def gpus_per_pod(self) -> int:

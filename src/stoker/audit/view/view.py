@@ -1,5 +1,6 @@
 """One value with everything that rules ask for, each computed once and only when asked."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -67,9 +68,35 @@ class View:
         """What sets replicas."""
         return tuple(scalers_of(self.snapshot, self.workloads))
 
+    @cached_property
+    def _scalers_by_workload(self) -> Mapping[int, list[Scaler]]:
+        found: dict[int, list[Scaler]] = defaultdict(list)
+        for scaler in self.scalers:
+            found[id(scaler.workload)].append(scaler)
+        return dict(found)
+
     def scalers_of(self, workload: Workload) -> list[Scaler]:
         """Scalers of one workload."""
-        return [scaler for scaler in self.scalers if scaler.workload is workload]
+        return self._scalers_by_workload.get(id(workload), [])
+
+    @cached_property
+    def scalers_by_target(self) -> Mapping[tuple[str, str, str], list[Scaler]]:
+        """Scalers by namespace, kind and name of what they scale."""
+        found: dict[tuple[str, str, str], list[Scaler]] = defaultdict(list)
+        for scaler in self.scalers:
+            found[scaler.item.namespace, scaler.target_kind, scaler.target].append(scaler)
+        return dict(found)
+
+    @cached_property
+    def _by_namespace(self) -> Mapping[str, tuple[Workload, ...]]:
+        found: dict[str, list[Workload]] = defaultdict(list)
+        for workload in self.workloads:
+            found[workload.namespace].append(workload)
+        return {namespace: tuple(items) for namespace, items in found.items()}
+
+    def workloads_in(self, namespace: str) -> tuple[Workload, ...]:
+        """Workloads of one namespace, templates included."""
+        return self._by_namespace.get(namespace, ())
 
     def replicas(self, workload: Workload) -> tuple[int, int]:
         """Least and most replicas, scalers included."""
@@ -82,6 +109,28 @@ class View:
     def queries(self) -> tuple[Query, ...]:
         """Every PromQL expression."""
         return tuple(queries_of(self.snapshot))
+
+    @cached_property
+    def _queries_by_item(self) -> Mapping[int, list[Query]]:
+        found: dict[int, list[Query]] = defaultdict(list)
+        for query in self.queries:
+            found[id(query.item)].append(query)
+        return dict(found)
+
+    def queries_of(self, item: Item) -> list[Query]:
+        """Expressions that one object holds."""
+        return self._queries_by_item.get(id(item), [])
+
+    @cached_property
+    def recorded(self) -> frozenset[str]:
+        """Names that recording rules of the source make."""
+        return frozenset(query.name for query in self.queries if query.role == "record")
+
+    @cached_property
+    def vllm_releases(self) -> tuple[str, ...]:
+        """Releases of vLLM that run here, a moving tag standing for the newest known; empty where none tells."""
+        found = {s.release for s in self.running_servers if s.engine == "vllm" and s.release}
+        return tuple(sorted(found))
 
     @cached_property
     def node_classes(self) -> tuple[NodeClass, ...]:

@@ -182,13 +182,8 @@ def _namespace_over_gpu_quota(item: Item, view: View) -> Iterator[Hit]:
 )
 def _two_scalers_on_one_target(scaler: Scaler, view: View) -> Iterator[Hit]:
     same: dict[str, Scaler] = {}
-    for other in view.scalers:
-        if (other.item.namespace, other.target_kind, other.target) == (
-            scaler.item.namespace,
-            scaler.target_kind,
-            scaler.target,
-        ):
-            same.setdefault(f"{other.item.kind}/{other.item.name}", other)
+    for other in view.scalers_by_target[scaler.item.namespace, scaler.target_kind, scaler.target]:
+        same.setdefault(f"{other.item.kind}/{other.item.name}", other)
     others = [other for name, other in same.items() if name != f"{scaler.item.kind}/{scaler.item.name}"]
     if (
         not others

@@ -46,7 +46,7 @@ def llm_scaled_objects(view: View) -> Iterator[Item]:
 
 def triggers_of(item: Item, view: View) -> list[Query]:
     """Prometheus triggers of one object."""
-    return [query for query in view.queries if query.item is item and query.role == "trigger"]
+    return [query for query in view.queries_of(item) if query.role == "trigger"]
 
 
 def own_signal(query: Query) -> bool:

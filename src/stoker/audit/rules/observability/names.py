@@ -1,11 +1,10 @@
 """Metric names: a query over a series that nobody emits is empty, and empty is silent."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from stoker.audit.finding import Area, Fix, Hit, Severity, replace
 from stoker.audit.rule import rule
-from stoker.audit.rules.serving.flags import version_of
 from stoker.audit.view.expressions import uses
 from stoker.audit.view.queries import Query
 from stoker.audit.view.view import View
@@ -24,11 +23,6 @@ def _parsed(view: View) -> Iterator[Query]:
             use.name.startswith(("vllm:", "vllm_")) for use in uses(query.tree)
         ):
             yield query
-
-
-def recorded(view: View) -> set[str]:
-    """Names that recording rules of the source make."""
-    return {query.name for query in view.queries if query.role == "record"}
 
 
 def _colon(name: str) -> str | None:
@@ -55,7 +49,7 @@ def _underscored(wanted: frozenset[str], *, inside: bool) -> Callable[[View], It
 
 
 def _underscore_hits(query: Query, view: View, consequence: str) -> Iterator[Hit]:
-    made = recorded(view)
+    made = view.recorded
     for name in sorted({use.name for use in uses(query.tree)}):
         if not name.startswith("vllm_") or name in made:
             continue
@@ -123,7 +117,7 @@ def _colon_queries(view: View) -> Iterator[Query]:
     on=_colon_queries,
 )
 def _metric_unknown(query: Query, view: View) -> Iterator[Hit]:
-    made = recorded(view)
+    made = view.recorded
     names = sorted({use.name for use in uses(query.tree)})
     for name in names:
         if not judged(name) or series(name) is not None or name in made:
@@ -135,14 +129,7 @@ def _metric_unknown(query: Query, view: View) -> Iterator[Hit]:
         yield Hit(query.item, query.path, f"vLLM has no metric {name}{hint}", name, fix)
 
 
-def versions(view: View) -> list[str]:
-    """Releases of vLLM that the source runs, a moving tag standing for the newest known; empty where none tells."""
-    return sorted(
-        {version for s in view.running_servers if s.engine == "vllm" and (version := version_of(s))}
-    )
-
-
-def _gone(query: Query, running: list[str]) -> Iterator[Hit]:
+def _gone(query: Query, running: Sequence[str]) -> Iterator[Hit]:
     """Series of the query that none of the releases has, unless it asks for what replaced them too."""
     found = {use.name: fact for use in uses(query.tree) if (fact := series(use.name)) is not None}
     for name, fact in sorted(found.items()):
@@ -179,10 +166,10 @@ def _gone(query: Query, running: list[str]) -> Iterator[Hit]:
     ),
     fix="Select what replaced it, or both with `or` while old releases still run.",
     references=(_LOGGERS, "vllm commit 005a810b (deprecation of the V0 names)"),
-    on=lambda view: _colon_queries(view) if versions(view) else (),
+    on=lambda view: _colon_queries(view) if view.vllm_releases else (),
 )
 def _metric_removed(query: Query, view: View) -> Iterator[Hit]:
-    yield from _gone(query, versions(view))
+    yield from _gone(query, view.vllm_releases)
 
 
 @rule(
@@ -193,7 +180,7 @@ def _metric_removed(query: Query, view: View) -> Iterator[Hit]:
     why="Nothing here says which release runs. With a current one the query is empty: the panel is blank and the alert silent from the day of the upgrade.",
     fix="Select the old and the new name, joined with `or`.",
     references=(_LOGGERS, "vllm commit 005a810b (deprecation of the V0 names)"),
-    on=lambda view: () if versions(view) else _colon_queries(view),
+    on=lambda view: () if view.vllm_releases else _colon_queries(view),
 )
 def _metric_gone_in_newest(query: Query, view: View) -> Iterator[Hit]:
     yield from _gone(query, [default_version("vllm")])

@@ -6,7 +6,6 @@ from typing import Final
 from stoker.audit.finding import Area, Fix, Hit, Op, Severity, remove, replace
 from stoker.audit.rule import rule
 from stoker.audit.view.command import Flag
-from stoker.audit.view.images import MOVING
 from stoker.audit.view.serving import Server
 from stoker.audit.view.view import View
 from stoker.catalog.engines import FlagState, default_version, flag_status, release
@@ -19,16 +18,7 @@ _PARSER: Final = "vllm 0.33.0 vllm/utils/argparse_utils.py:325-372"
 
 def _versioned(view: View) -> Iterator[Server]:
     """Servers whose release is known: by the tag of the engine's own image, the newest for one that follows `latest`."""
-    yield from (s for s in view.servers if version_of(s) is not None and s.command.flags)
-
-
-def version_of(server: Server) -> str | None:
-    """The engine's release; for a moving tag the newest known, for an own build None."""
-    if server.version is not None:
-        return server.version
-    if server.official and (server.image.tag in MOVING or not server.image.tag) and not server.image.digest:
-        return default_version(server.engine)
-    return None
+    yield from (s for s in view.servers if s.release is not None and s.command.flags)
 
 
 def _cut(flag: Flag) -> tuple[Op, ...]:
@@ -47,7 +37,7 @@ def _cut(flag: Flag) -> tuple[Op, ...]:
     on=_versioned,
 )
 def _engine_flag_removed(server: Server, view: View) -> Iterator[Hit]:
-    version = version_of(server) or ""
+    version = server.release or ""
     for flag in server.command.flags:
         status = flag_status(server.engine, version, flag.name)
         if status.state is FlagState.REMOVED:
@@ -134,7 +124,7 @@ def _vllm_model_flag_deprecated(server: Server, view: View) -> Iterator[Hit]:
     flag = server.flag("--model")
     if server.engine != "vllm" or flag is None or _own_program(server):
         return
-    if flag_status("vllm", version_of(server), "--model").state is not FlagState.DEPRECATED:
+    if flag_status("vllm", server.release, "--model").state is not FlagState.DEPRECATED:
         return
     ops: tuple[Op, ...] = ()
     first = server.command.words[:1] == flag.words[:1]
@@ -172,7 +162,7 @@ def _own_program(server: Server) -> bool:
     on=lambda view: (s for s in view.servers if s.engine == "vllm" and s.command.flags),
 )
 def _vllm_flag_redundant(server: Server, view: View) -> Iterator[Hit]:
-    version = version_of(server) or (default_version("vllm") if not server.image.repository else None)
+    version = server.release or (default_version("vllm") if not server.image.repository else None)
     if version is None or not _v1(version):
         return
     for name in ("--enable-chunked-prefill", "--enable-prefix-caching"):
@@ -282,7 +272,9 @@ def _vllm_stats_disabled(server: Server, view: View) -> Iterator[Hit]:
     on=lambda view: (s for s in view.servers if s.image.repository),
 )
 def _engine_image_unpinned(server: Server, view: View) -> Iterator[Hit]:
-    if server.image.pinned or "$" in server.container.image or "{" in server.container.image:
+    text = server.container.image
+    # A name without a registry or an owner is no engine's image: kustomize or a webhook fills it in.
+    if server.image.pinned or "$" in text or "{" in text or "/" not in text:
         return
     reference = release(server.engine).image_ref
     own = reference.partition(":")[0].removeprefix("docker.io/") == server.image.repository.removeprefix(

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from stoker.audit.finding import Area, Fix, Hit, Severity, add
 from stoker.audit.rule import rule
-from stoker.audit.rules.serving.flags import version_of
 from stoker.audit.view.scaling import deployment_mode
 from stoker.audit.view.serving import Server, stored_format
 from stoker.audit.view.view import View
@@ -256,8 +255,8 @@ def _grace(server: Server) -> int:
     references=(_SHUTDOWN, _TERMINATION),
     on=lambda view: (
         s for s in view.running_servers
-        if s.engine == "vllm" and s.workload.serves and version_of(s) and s.container.gpus
-        and flag_status("vllm", version_of(s), "--shutdown-timeout").state is FlagState.KNOWN
+        if s.engine == "vllm" and s.workload.serves and s.release and s.container.gpus
+        and flag_status("vllm", s.release, "--shutdown-timeout").state is FlagState.KNOWN
     ),
 )  # fmt: skip
 def _shutdown_cuts_streams(server: Server, view: View) -> Iterator[Hit]:

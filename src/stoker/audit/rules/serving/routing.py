@@ -23,8 +23,8 @@ _CLOSE: Final = 0.8
 
 def _targets(selector: Mapping[str, str], namespace: str, view: View) -> list[Workload]:
     return [
-        w for w in view.workloads
-        if w.namespace == namespace and not w.template and selector and all(w.labels.get(k) == v for k, v in selector.items())
+        w for w in view.workloads_in(namespace)
+        if not w.template and selector and all(w.labels.get(k) == v for k, v in selector.items())
     ]  # fmt: skip
 
 
@@ -34,8 +34,8 @@ def _slip(selector: Mapping[str, str], namespace: str, view: View) -> Workload |
         return None
     ((key, value),) = selector.items()
     near = [
-        w for w in view.gpu_workloads
-        if w.namespace == namespace and key in w.labels and SequenceMatcher(None, w.labels[key], value).ratio() > _CLOSE
+        w for w in view.workloads_in(namespace)
+        if w.uses_gpu and not w.template and key in w.labels and SequenceMatcher(None, w.labels[key], value).ratio() > _CLOSE
     ]  # fmt: skip
     return near[0] if len(near) == 1 else None
 
