@@ -13,14 +13,13 @@ from stoker.errors import nearest
 from stoker.kube.snapshot import Item
 
 ISVC: Final = "InferenceService.serving.kserve.io"
-_MODE: Final = "serving.kserve.io/deploymentMode"
-_CLASS: Final = "serving.kserve.io/autoscalerClass"
-_DEFAULTS: Final = "kserve 0.20.0 pkg/apis/serving/v1beta1/inference_service_defaults.go:55-95"
+MODE: Final = "serving.kserve.io/deploymentMode"
+CLASS: Final = "serving.kserve.io/autoscalerClass"
 _CONSTANTS: Final = "kserve 0.20.0 pkg/constants/constants.go:257-299,562-590"
 _PREDICTOR: Final = "kserve 0.20.0 pkg/controller/v1beta1/inferenceservice/components/predictor.go:337-388"
-# Formats of the runtimes that KServe ships (kserve 0.20.0 config/runtimes).
+# Formats of the runtimes that KServe ships (kserve 0.20.0 config/runtimes); KServe compares them with their case.
 RUNTIMES: Final[Mapping[str, frozenset[str]]] = {
-    "kserve-vllmserver": frozenset(("vllm",)),
+    "kserve-vllmserver": frozenset(("vLLM",)),
     "kserve-huggingfaceserver": frozenset(("huggingface",)),
     "kserve-huggingfaceserver-multinode": frozenset(("huggingface",)),
     "kserve-tritonserver": frozenset(("tensorrt", "tensorflow", "onnx", "pytorch", "triton")),
@@ -36,14 +35,13 @@ RUNTIMES: Final[Mapping[str, frozenset[str]]] = {
     "kserve-autogluonserver": frozenset(("autogluon",)),
     "kserve-predictiveserver": frozenset(("sklearn", "xgboost", "lightgbm")),
 }  # fmt: skip
-_FORMATS: Final = frozenset(name for formats in RUNTIMES.values() for name in formats)
 
 
 def services(view: View) -> tuple[Item, ...]:
     return view.of(ISVC)
 
 
-def _predictors(view: View) -> Iterator[Workload]:
+def predictors(view: View) -> Iterator[Workload]:
     """Predictors and canaries that ask for GPUs."""
     for workload in view.gpu_workloads:
         if workload.item.resource == ISVC and (
@@ -52,7 +50,7 @@ def _predictors(view: View) -> Iterator[Workload]:
             yield workload
 
 
-def _models(view: View) -> Iterator[tuple[Item, tuple[str | int, ...], Mapping[str, Any]]]:
+def models(view: View) -> Iterator[tuple[Item, tuple[str | int, ...], Mapping[str, Any]]]:
     """Every model of every InferenceService, with its path."""
     for item in services(view):
         model = item.section("spec", "predictor").get("model")
@@ -63,7 +61,7 @@ def _models(view: View) -> Iterator[tuple[Item, tuple[str | int, ...], Mapping[s
                 yield item, ("spec", "canary", index, "predictor", "model"), canary["predictor"]["model"]
 
 
-def _made(view: View, namespace: str, name: str) -> Item | None:
+def made_runtime(view: View, namespace: str, name: str) -> Item | None:
     return view.snapshot.get("ServingRuntime.serving.kserve.io", namespace, name) or view.snapshot.get(
         "ClusterServingRuntime.serving.kserve.io", "", name
     )
@@ -77,19 +75,14 @@ def _made(view: View, namespace: str, name: str) -> Item | None:
     why="RawDeployment and Serverless are rewritten by KServe's webhook: what you read in Git is not what the cluster says, and GitOps shows a drift for ever.",
     fix="Write Standard for RawDeployment and Knative for Serverless.",
     references=(_CONSTANTS,),
-    on=lambda view: (item for item in services(view) if _MODE in item.annotations),
+    on=lambda view: (item for item in services(view) if MODE in item.annotations),
 )
 def _kserve_mode_legacy(item: Item, view: View) -> Iterator[Hit]:
-    mode = item.annotations[_MODE]
+    mode = item.annotations[MODE]
     new = {"RawDeployment": "Standard", "Serverless": "Knative"}.get(mode)
-    path = ("metadata", "annotations", _MODE)
+    path = ("metadata", "annotations", MODE)
     if new:
         yield Hit(item, path, f"{mode} is called {new} now", mode, Fix(f"Write {new}", (replace(path, new),)))
-    elif mode not in {"Standard", "Knative", "ModelMesh"}:
-        near = nearest(mode, ("Standard", "Knative", "RawDeployment", "Serverless"))
-        yield Hit(
-            item, path, f"{mode} is no mode of KServe" + (f"; did you mean {near[0]}?" if near else ""), mode
-        )
 
 
 @rule(
@@ -100,14 +93,14 @@ def _kserve_mode_legacy(item: Item, view: View) -> Iterator[Hit]:
     why="The controller reports RuntimeNotRecognized and makes no Deployment: the model never starts, and kubectl apply was content.",
     fix="Name a runtime that is installed: kserve-vllmserver, kserve-huggingfaceserver, or one of your own beside it.",
     references=(_PREDICTOR, "kserve 0.20.0 config/runtimes"),
-    on=lambda view: (entry for entry in _models(view) if entry[2].get("runtime")),
+    on=lambda view: (entry for entry in models(view) if entry[2].get("runtime")),
 )
 def _kserve_runtime_unknown(
     subject: tuple[Item, tuple[str | int, ...], Mapping[str, Any]], view: View
 ) -> Iterator[Hit]:
     item, path, model = subject
     name = str(model["runtime"])
-    if name in RUNTIMES or _made(view, item.namespace, name) is not None:
+    if name in RUNTIMES or made_runtime(view, item.namespace, name) is not None:
         return
     known = view.knows("ServingRuntime.serving.kserve.io", item.namespace) and view.knows(
         "ClusterServingRuntime.serving.kserve.io"
@@ -133,7 +126,7 @@ def _kserve_runtime_unknown(
     why="The controller reports NoSupportingRuntime, or picks a server that cannot load the model: pytorch is TorchServe's format, and no LLM engine's.",
     fix="Use modelFormat vLLM or huggingface for a language model.",
     references=(_PREDICTOR, "kserve 0.20.0 config/runtimes/kserve-torchserve.yaml"),
-    on=lambda view: (entry for entry in _models(view) if (entry[2].get("modelFormat") or {}).get("name")),
+    on=lambda view: (entry for entry in models(view) if (entry[2].get("modelFormat") or {}).get("name")),
 )
 def _kserve_format_unsupported(
     subject: tuple[Item, tuple[str | int, ...], Mapping[str, Any]], view: View
@@ -141,16 +134,19 @@ def _kserve_format_unsupported(
     item, path, model = subject
     form, runtime = str(model["modelFormat"]["name"]), str(model.get("runtime") or "")
     where = (*path, "modelFormat", "name")
-    made = _made(view, item.namespace, runtime) if runtime else None
-    if made is not None:
-        formats = {str(f.get("name")).lower() for f in made.spec.get("supportedModelFormats") or []}
-        if formats and form.lower() not in formats:
-            yield Hit(item, where, f"runtime {runtime} serves {', '.join(sorted(formats))}, not {form}", form)
+    made = made_runtime(view, item.namespace, runtime) if runtime else None
+    formats = (
+        {str(f.get("name")) for f in made.spec.get("supportedModelFormats") or []}
+        if made is not None
+        else RUNTIMES.get(runtime, frozenset())
+    )
+    if formats and form not in formats:
+        near = next((name for name in sorted(formats) if name.casefold() == form.casefold()), None)
+        fix = Fix(f"Write {near}", (replace(where, near),)) if near else None
+        told = f"{near}, and the case counts" if near else ", ".join(sorted(formats))
+        yield Hit(item, where, f"runtime {runtime} serves {told}, not {form}", form, fix)
         return
-    if runtime in RUNTIMES and form.lower() not in RUNTIMES[runtime]:
-        yield Hit(
-            item, where, f"runtime {runtime} serves {', '.join(sorted(RUNTIMES[runtime]))}, not {form}", form
-        )
+    if made is not None:
         return
     llm = (
         find_model(str(model.get("storageUri") or "")) is not None
@@ -176,41 +172,6 @@ def _vllm_flags(model: Mapping[str, Any]) -> bool:
 
 
 @rule(
-    "kserve-resources-defaulted",
-    Area.SERVING,
-    Severity.ERROR,
-    title="GPU predictor leaves CPU or memory to KServe's defaults",
-    why=(
-        "KServe fills in 1 CPU and 2Gi, as request and limit: a model server with 2Gi is OOMKilled while it loads, one with one "
-        "CPU is throttled so that the GPU waits for the tokenizer."
-    ),
-    fix="Set requests and limits of cpu and memory on the model.",
-    references=(_DEFAULTS, "kserve 0.20.0 config/configmap/inferenceservice.yaml:78-106"),
-    on=_predictors,
-)
-def _kserve_resources_defaulted(workload: Workload, view: View) -> Iterator[Hit]:
-    for container in workload.containers:
-        if container.path[-1] != "model" or not container.gpus:
-            continue
-        runtime = _made(view, workload.namespace, str(container.spec.get("runtime") or ""))
-        own = (
-            ((runtime.spec.get("containers") or [{}])[0].get("resources") or {}).get("limits") or {}
-            if runtime
-            else {}
-        )
-        missing = [name for name in ("cpu", "memory") if name not in container.limits and name not in own]
-        if missing:
-            given = {"cpu": "1", "memory": "2Gi"}
-            told = " and ".join(f"{name} {given[name]}" for name in missing)
-            yield Hit(
-                workload.item,
-                (*container.path, "resources", "limits"),
-                f"{workload} sets no limit of {' and '.join(missing)}: KServe fills in {told}",
-                dict(container.limits),
-            )
-
-
-@rule(
     "kserve-scales-on-cpu",
     Area.AUTOSCALING,
     Severity.ERROR,
@@ -226,7 +187,7 @@ def _kserve_resources_defaulted(workload: Workload, view: View) -> Iterator[Hit]
     ),
     on=lambda view: (
         w
-        for w in _predictors(view)
+        for w in predictors(view)
         if w.part == "predictor" and deployment_mode(w.item, view.snapshot) == "Standard"
     ),
 )
@@ -240,7 +201,7 @@ def _kserve_scales_on_cpu(workload: Workload, view: View) -> Iterator[Hit]:
         and not custom
         and (workload.maximum > workload.minimum or "maxReplicas" in workload.pod)
     ):
-        path = ("metadata", "annotations", _CLASS)
+        path = ("metadata", "annotations", CLASS)
         yield Hit(
             workload.item,
             path,
@@ -259,7 +220,7 @@ def _kserve_scales_on_cpu(workload: Workload, view: View) -> Iterator[Hit]:
     references=(
         "kserve 0.20.0 pkg/controller/v1beta1/inferenceservice/reconcilers/hpa/hpa_reconciler.go:153",
     ),
-    on=lambda view: (w for w in _predictors(view) if w.part == "predictor" and "minReplicas" in w.pod),
+    on=lambda view: (w for w in predictors(view) if w.part == "predictor" and "minReplicas" in w.pod),
 )
 def _kserve_minimum_ignored(workload: Workload, view: View) -> Iterator[Hit]:
     if (
@@ -283,15 +244,18 @@ def _kserve_minimum_ignored(workload: Workload, view: View) -> Iterator[Hit]:
     why="The webhook refuses the object: the change that carries it is not applied.",
     fix="Use hpa, keda, external or none.",
     references=(_CONSTANTS,),
-    on=lambda view: (item for item in services(view) if _CLASS in item.annotations),
+    on=lambda view: (item for item in services(view) if CLASS in item.annotations),
 )
 def _kserve_autoscaler_class_unknown(item: Item, view: View) -> Iterator[Hit]:
-    value = item.annotations[_CLASS]
+    value = item.annotations[CLASS]
     if value not in {"hpa", "keda", "external", "none"}:
-        path = ("metadata", "annotations", _CLASS)
+        path = ("metadata", "annotations", CLASS)
         near = nearest(value, ("hpa", "keda", "external", "none"))
-        fix = Fix(f"Write {near[0]}", (replace(path, near[0]),)) if near else None
-        yield Hit(item, path, f"{value} is no autoscaler class", value, fix)
+        metrics = (item.section("spec", "predictor").get("autoScaling") or {}).get("metrics")
+        usable = near and (near[0] != "keda" or metrics)  # keda without metrics is the next error
+        fix = Fix(f"Write {near[0]}", (replace(path, near[0]),)) if usable else None
+        hint = f"; did you mean {near[0]}?" if near else ""
+        yield Hit(item, path, f"{value} is no autoscaler class{hint}", value, fix)
 
 
 @rule(
@@ -331,8 +295,8 @@ def _kserve_replicas_reversed(item: Item, view: View) -> Iterator[Hit]:
 def _kserve_modelmesh(item: Item, view: View) -> Iterator[Hit]:
     if item.kind == "TrainedModel":
         yield Hit(item, (), "TrainedModel is to be deprecated")
-    elif item.annotations.get(_MODE) == "ModelMesh":
-        yield Hit(item, ("metadata", "annotations", _MODE), "ModelMesh is not maintained", "ModelMesh")
+    elif item.annotations.get(MODE) == "ModelMesh":
+        yield Hit(item, ("metadata", "annotations", MODE), "ModelMesh is not maintained", "ModelMesh")
 
 
 @rule(
@@ -348,6 +312,8 @@ def _kserve_modelmesh(item: Item, view: View) -> Iterator[Hit]:
 def _kserve_worker_refused(item: Item, view: View) -> Iterator[Hit]:
     model = item.section("spec", "predictor", "model")
     uri = str(model.get("storageUri") or "")
+    if model and not uri:
+        yield Hit(item, ("spec", "predictor", "model", "storageUri"), "workerSpec needs a storageUri", None)
     if uri and not uri.startswith(("pvc://", "oci://")):
         yield Hit(
             item,
@@ -355,15 +321,12 @@ def _kserve_worker_refused(item: Item, view: View) -> Iterator[Hit]:
             f"{uri.partition('://')[0]}:// is refused with workerSpec; pvc and oci are taken",
             uri,
         )
-    if autoscaler_class(item) != "none" and _CLASS in item.annotations:
-        path = ("metadata", "annotations", _CLASS)
-        yield Hit(
-            item,
-            path,
-            f"autoscalerClass {autoscaler_class(item)} is refused with workerSpec",
-            autoscaler_class(item),
-            Fix("Use none", (add(path, "none"),)),
-        )
+    chosen = item.annotations.get(CLASS)
+    if model and chosen != "none":
+        path = ("metadata", "annotations", CLASS)
+        told = f"autoscalerClass {chosen}" if chosen else "an absent autoscalerClass"
+        fix = Fix("Use none", (add(path, "none"),))
+        yield Hit(item, path, f"{told} is refused with workerSpec; none is taken", chosen, fix)
     for index, entry in enumerate(model.get("env") or []):
         if entry.get("name") in {"TENSOR_PARALLEL_SIZE", "PIPELINE_PARALLEL_SIZE"}:
             yield Hit(

@@ -33,18 +33,9 @@ _SCHEMES: Final = (
     "hdfs",
     "webhdfs",
     "file",
+    "model-registry",  # Kubeflow's, through a ClusterStorageContainer
     "modelscope",
     "kubetorch",
-)
-
-_LOCAL: Final = frozenset(
-    (
-        "kubernetes.io/no-provisioner",
-        "rancher.io/local-path",
-        "openebs.io/local",
-        "local.csi.openebs.io",
-        "topolvm.io",
-    )
 )
 
 
@@ -315,11 +306,24 @@ def _weights_in_memory_volume(server: Server, view: View) -> Iterator[Hit]:
 )  # fmt: skip
 def _storage_uri_unknown(subject: tuple[Item, Path, str], view: View) -> Iterator[Hit]:
     item, path, uri = subject
+    if _own_container(uri, view):
+        return
     scheme, mark, rest = uri.partition("://")
     blob = "blob.core.windows.net" in uri
     if "$" in uri or (mark and rest and scheme.lower() in _SCHEMES) or blob or uri.startswith("/"):
         return
     yield Hit(item, (*path, "storageUri"), f"{uri[:80]} has no scheme that KServe reads", uri)
+
+
+def _own_container(uri: str, view: View) -> bool:
+    """Whether a ClusterStorageContainer here takes the URI by its prefix, or may by an expression."""
+    for item in view.of("ClusterStorageContainer.serving.kserve.io"):
+        formats = item.spec.get("supportedUriFormats")
+        for entry in formats if isinstance(formats, list) else []:
+            prefix = entry.get("prefix") if isinstance(entry, dict) else None
+            if isinstance(prefix, str) and prefix and uri.startswith(prefix):
+                return True
+    return False
 
 
 @rule(
@@ -350,60 +354,6 @@ def _gated_model_without_token(server: Server, view: View) -> Iterator[Hit]:
             server.model_path or server.container.path,
             f"{server.model} is gated, and no token is given",
             server.model,
-        )
-
-
-def _caches(view: View) -> Iterator[Item]:
-    yield from view.of("LocalModelCache.serving.kserve.io")
-
-
-@rule(
-    "model-cache-too-small",
-    Area.STORAGE,
-    Severity.ERROR,
-    title="LocalModelCache reserves less than the model takes",
-    why="The download job fails on a full volume on every node of the group, and the service falls back to nothing.",
-    fix="Set modelSize to the weights and a tenth more.",
-    references=("kserve 0.20.0 pkg/apis/serving/v1alpha1/local_model_cache_types.go:50",),
-    on=_caches,
-)
-def _model_cache_too_small(item: Item, view: View) -> Iterator[Hit]:
-    from stoker.audit.view.serving import find_model
-
-    architecture, size = (
-        find_model(str(item.spec.get("sourceModelUri") or "")),
-        parse(item.spec.get("modelSize", "")),
-    )
-    if architecture is None or size is None:
-        return
-    needed = size_model(architecture, gpu("H100-SXM-80GB")).weights
-    if float(size) < needed * 0.98 and not re.search(
-        r"awq|gptq|int4|fp8|w4|w8|4bit|8bit", str(item.spec["sourceModelUri"]).lower()
-    ):
-        yield Hit(
-            item,
-            ("spec", "modelSize"),
-            f"{item.spec['modelSize']}, and {architecture.name} has {needed / _GIB:.0f} GiB of weights",
-            item.spec["modelSize"],
-        )
-
-
-@rule(
-    "local-volume-bound-early",
-    Area.STORAGE,
-    Severity.WARNING,
-    title="Storage class binds local volumes before the pod is placed",
-    why="The volume is chosen on any node, and the pod must follow it: to a node without free GPUs it never can.",
-    fix="Set volumeBindingMode: WaitForFirstConsumer.",
-    references=("https://kubernetes.io/docs/concepts/storage/storage-classes/#volume-binding-mode",),
-    on=lambda view: (
-        i for i in view.of("StorageClass.storage.k8s.io") if str(i.obj.get("provisioner")) in _LOCAL
-    ),
-)
-def _local_volume_bound_early(item: Item, view: View) -> Iterator[Hit]:
-    if item.obj.get("volumeBindingMode", "Immediate") == "Immediate":
-        yield Hit(
-            item, ("volumeBindingMode",), f"{item.name} binds immediately", item.obj.get("volumeBindingMode")
         )
 
 
