@@ -120,7 +120,7 @@ def _canary_mode_refused(item: Item, view: View) -> Iterator[Hit]:
         yield Hit(
             item,
             ("spec", "canary"),
-            f"the mode is {mode or 'not annotated'}: canary is only supported in Standard deployment mode",
+            f"the mode is {mode or 'not annotated'}: canary is only supported in Standard deployment mode, and the shipped default is Knative",
             mode,
         )
 

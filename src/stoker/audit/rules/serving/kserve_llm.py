@@ -143,9 +143,12 @@ def _llmisvc_container_not_main(part: Part, view: View) -> Iterator[Hit]:
     Area.SERVING,
     Severity.INFO,
     title="LLMInferenceService in its first API version",
-    why="v1alpha2 is what KServe stores and documents; v1alpha1 is converted, lacks the newer fields and is the one that goes first.",
+    why="KServe stores v1alpha2 and converts v1alpha1 at every read and write: a GitOps tool may see a drift, and the old version goes first.",
     fix="Write apiVersion: serving.kserve.io/v1alpha2.",
-    references=(f"{_TYPES}:45 (storage version)",),
+    references=(
+        f"{_TYPES}:45 (storage version)",
+        "kserve 0.20.0 pkg/apis/serving/v1alpha1/llm_inference_service_conversion.go",
+    ),
     on=lambda view: view.of(_LLM, _CONFIG),
 )
 def _llmisvc_old_version(item: Item, view: View) -> Iterator[Hit]:

@@ -160,7 +160,7 @@ def _claims(view: View) -> Iterator[tuple[Workload, Item, Path]]:
 @rule(
     "claim-mounts-on-one-node",
     Area.STORAGE,
-    Severity.ERROR,
+    Severity.WARNING,
     title="Replicas share a volume that only one node may mount",
     why="A second replica on another node waits for ever on a multi-attach error: the service never has more than one node's replicas.",
     fix="Use ReadWriteMany or ReadOnlyMany for shared weights, or a copy for each node.",
