@@ -9,8 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
@@ -18,11 +17,9 @@ from stoker.errors import StokerError
 from stoker.kube.patch import Op, apply_ops, in_order
 from stoker.kube.paths import Path, dig
 from stoker.kube.snapshot import Source
-from stoker.kube.yaml_text import Loader, dump
+from stoker.kube.yaml_text import Loader, dump, split_documents
 
 __all__ = ["Change", "edit_text"]
-
-_SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +42,16 @@ def edit_text(text: str, changes: Iterable[Change]) -> str:
     for change in found:
         within = change.source.within
         by_document[change.source.document] += [Op(op.op, (*within, *op.path), op.value) for op in change.ops]
-    starts = [match.start() for match in _SPLIT.finditer(text)]
-    bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
-    parts = [text[begin:end] for begin, end in pairwise(bounds)]
+    documents = split_documents(text)
+    parts = [part for _, part in documents]
+    # Blanks in front of the first marker belong to no document and stay.
+    lead = text[: len(text) - sum(map(len, parts))]
     for number, ops in by_document.items():
         if ops and number >= len(parts):
             raise _changed()
         if ops:
             parts[number] = _edit(parts[number], ops)
-    result = "".join(parts)
+    result = lead + "".join(parts)
     for change in found:
         if change.document is not None:
             result = result.rstrip("\n") + "\n---\n" + dump(dict(change.document))

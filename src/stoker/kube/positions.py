@@ -1,7 +1,5 @@
 """Lines of fields in the files that objects were read from: read again only where somebody points into them."""
 
-import itertools
-import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -10,11 +8,10 @@ import yaml
 
 from stoker.kube.paths import Path
 from stoker.kube.snapshot import Item
-from stoker.kube.yaml_text import Loader
+from stoker.kube.yaml_text import Loader, split_documents
 
 __all__ = ["Positions"]
 
-_SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _MOST_BYTES: Final = 4 << 20  # of larger files only the objects' own lines are told
 
 
@@ -84,9 +81,7 @@ class Positions:
 def _documents(text: str) -> list[tuple[int, str]]:
     if text.lstrip()[:1] in {"{", "["}:
         return [(1, text)]
-    starts = [match.start() for match in _SPLIT.finditer(text)]
-    bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
-    return [(text.count("\n", 0, begin) + 1, text[begin:end]) for begin, end in itertools.pairwise(bounds)]
+    return split_documents(text)
 
 
 def _descend(node: Any, path: Path) -> int | None:

@@ -19,13 +19,12 @@ from stoker.kube.documents import as_object
 from stoker.kube.read_json import Found, plain_list, read_json
 from stoker.kube.shapes import TooLargeError, conform
 from stoker.kube.snapshot import Item, Origin, Snapshot, Source, Unread
-from stoker.kube.yaml_text import Loader
+from stoker.kube.yaml_text import Loader, split_documents
 
 __all__ = ["make_item", "read_paths", "read_text"]
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _SKIPPED_FOLDERS: Final = frozenset((".git", ".github", "node_modules", ".venv", "__pycache__"))
-_SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _TEMPLATE: Final = re.compile(r"\{\{-?\s*[\w.$(/]")
 _LIST_ITEM: Final = re.compile(r"^-(?= )|^  -(?= apiVersion| kind)", re.MULTILINE)
 _MOST_DEPTH: Final = 100
@@ -114,13 +113,8 @@ def _content(data: bytes, name: str) -> Iterator[Found | Unread]:
 
 
 def _yaml(text: str, name: str) -> Iterator[Found | Unread]:
-    starts = [match.start() for match in _SPLIT.finditer(text)]
-    bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
-    line, at = 1, 0
-    for index, (begin, end) in enumerate(itertools.pairwise(bounds)):
-        line += text.count("\n", at, begin)
-        at = begin
-        yield from _document(text[begin:end], name, line, index)
+    for index, (line, document) in enumerate(split_documents(text)):
+        yield from _document(document, name, line, index)
 
 
 def _document(text: str, name: str, line: int, index: int) -> Iterator[Found | Unread]:

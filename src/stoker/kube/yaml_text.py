@@ -1,10 +1,15 @@
 """YAML as kubectl reads it (sigs.k8s.io/yaml): YAML 1.1 but for dates, which stay text; and as people write it."""
 
+import re
+from itertools import pairwise
 from typing import Any, Final
 
 import yaml
 
-__all__ = ["Loader", "dump"]
+__all__ = ["Loader", "dump", "split_documents"]
+
+# A line that begins a document; inside a block of text no line of an object stands at the margin.
+_SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 _BASE: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -23,6 +28,19 @@ def _plain_equals(loader: Any, node: yaml.ScalarNode) -> str:
 
 
 Loader.add_constructor("tag:yaml.org,2002:value", _plain_equals)
+
+
+def split_documents(text: str) -> list[tuple[int, str]]:
+    """Documents of a stream, each with the 1-based line that its text begins at; blanks before the first are left out."""
+    starts = [match.start() for match in _SPLIT.finditer(text)]
+    bounds = [*([0] if not starts or text[: starts[0]].strip() else []), *starts, len(text)]
+    line, at = 1, 0
+    found: list[tuple[int, str]] = []
+    for begin, end in pairwise(bounds):
+        line += text.count("\n", at, begin)
+        at = begin
+        found.append((line, text[begin:end]))
+    return found
 
 
 class _Dumper(yaml.SafeDumper):
