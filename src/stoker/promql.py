@@ -7,7 +7,7 @@ import promql_parser
 
 from stoker.errors import StokerError
 
-__all__ = ["metric_names", "parse"]
+__all__ = ["children", "metric_names", "parse"]
 
 
 def parse(expression: str) -> Any:
@@ -22,18 +22,22 @@ def parse(expression: str) -> Any:
         raise StokerError(f"no PromQL: {error}") from error
 
 
+def children(node: Any) -> Iterator[Any]:
+    """Nodes directly below one: matrix selectors hold their vector in `vector_selector`, calls theirs in `args`."""
+    for field in ("expr", "lhs", "rhs", "param", "vector_selector"):
+        below = getattr(node, field, None)
+        if below is not None and not isinstance(below, str | int | float):
+            yield below
+    yield from getattr(node, "args", None) or []
+
+
 def metric_names(expression: str) -> set[str]:
     """Every metric that an expression selects by name."""
     return set(_names(parse(expression)))
 
 
 def _names(node: Any) -> Iterator[str]:
-    # Matrix selectors hold their vector in `vector_selector`, calls in `args`, the rest in the fields below.
     if type(node).__name__ == "VectorSelector" and node.name:
         yield node.name
-    for field in ("expr", "lhs", "rhs", "param", "vector_selector"):
-        below = getattr(node, field, None)
-        if below is not None:
-            yield from _names(below)
-    for below in getattr(node, "args", None) or []:
+    for below in children(node):
         yield from _names(below)

@@ -1,7 +1,7 @@
 """What a rule says: values only, no behaviour."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -107,4 +107,3 @@ class Finding:
     references: tuple[str, ...]
     value: Any = None
     line: int = 0
-    also: tuple[Item, ...] = field(default=())

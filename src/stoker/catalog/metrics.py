@@ -9,7 +9,7 @@ from stoker.catalog._load import read_data
 from stoker.catalog.engines import MetricType, engines, release
 from stoker.catalog.versions import in_range
 
-__all__ = ["Series", "engine_of", "judged", "known_series", "series"]
+__all__ = ["Series", "judged", "known_series", "series"]
 
 _SUFFIXES: Final = ("_bucket", "_sum", "_count")
 _KINDS: Final = {
@@ -101,8 +101,3 @@ def judged(name: str) -> bool:
     return not name.startswith(
         tuple(read_data("metrics.yaml")["vllm"]["open_prefixes"])
     ) and not name.endswith("_created")
-
-
-def engine_of(name: str) -> str:
-    """``vllm`` for vLLM's series, in either spelling; empty for any other."""
-    return "vllm" if name.startswith(("vllm:", "vllm_")) else ""

@@ -5,21 +5,9 @@ file), `ConfigFile.prometheus` (`scrape_configs:`), `Dashboard.grafana` (an expo
 """
 
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any
 
 __all__ = ["as_object"]
-
-# Files that stand in every repository beside manifests: no cluster state, and no gap when they are passed over.
-_BESIDE: Final = (
-    "values",
-    "chart",
-    "kustomization",
-    "skaffold",
-    "docker-compose",
-    "compose",
-    "mkdocs",
-    "config",
-)
 
 
 def as_object(document: dict[str, Any], file: str) -> dict[str, Any] | None:

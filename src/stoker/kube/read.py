@@ -26,7 +26,7 @@ __all__ = ["make_item", "read_paths", "read_text"]
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _SKIPPED_FOLDERS: Final = frozenset((".git", ".github", "node_modules", ".venv", "__pycache__"))
 _TEMPLATE: Final = re.compile(r"\{\{-?\s*[\w.$(/]")
-_LIST_ITEM: Final = re.compile(r"^-(?= )|^  -(?= apiVersion| kind)", re.MULTILINE)
+_KUSTOMIZATIONS: Final = frozenset(("kustomization.yaml", "kustomization.yml", "Kustomization"))
 _MOST_DEPTH: Final = 100
 _LARGE: Final = 8 << 20  # from here on a file is mapped, not read
 
@@ -255,7 +255,7 @@ def _patches(found: list[Found | Unread]) -> set[str]:
         if isinstance(entry, Unread) or not isinstance(entry.obj, dict):
             continue
         version = entry.obj.get("apiVersion")
-        by_name = Path(entry.source.file).name in {"kustomization.yaml", "kustomization.yml", "Kustomization"}
+        by_name = entry.source.file.rpartition("/")[2] in _KUSTOMIZATIONS
         if not by_name and not (isinstance(version, str) and version.startswith("kustomize.config.k8s.io/")):
             continue
         base = Path(entry.source.file).parent
@@ -270,7 +270,7 @@ def _patches(found: list[Found | Unread]) -> set[str]:
 
 def make_item(found: Found, patches: "set[str] | frozenset[str]" = frozenset()) -> Item | Unread:
     obj, source = found.obj, found.source
-    if os.path.normpath(source.file) in patches:
+    if patches and os.path.normpath(source.file) in patches:
         return Unread(
             source.file, "is a kustomize patch: pipe `kubectl kustomize DIR` to `stoker audit -`", source.line
         )

@@ -6,7 +6,7 @@ can be told from "none was shown to us"; `Snapshot.unread` lists what could not 
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -155,7 +155,6 @@ class Snapshot:
     listed: frozenset[str] = frozenset()
     kubernetes: str = ""
     closed: bool = False
-    _empty: tuple[Item, ...] = field(default=(), repr=False)
 
     @cached_property
     def _by_kind(self) -> Mapping[str, tuple[Item, ...]]:
@@ -179,15 +178,6 @@ class Snapshot:
     def _by_uid(self) -> Mapping[str, Item]:
         return {item.uid: item for item in self.items if item.uid}
 
-    @cached_property
-    def _by_owner(self) -> Mapping[str, tuple[Item, ...]]:
-        index: dict[str, list[Item]] = defaultdict(list)
-        for item in self.items:
-            for owner in owners(item):
-                index[owner.get("uid", "")].append(item)
-        index.pop("", None)
-        return {uid: tuple(found) for uid, found in index.items()}
-
     @property
     def kinds(self) -> tuple[str, ...]:
         """Every kind read, sorted."""
@@ -206,10 +196,6 @@ class Snapshot:
     def get(self, resource: str, namespace: str, name: str) -> Item | None:
         """The object of that name; of several definitions of it, the last."""
         return self._by_name.get((resource, namespace, name))
-
-    def owned(self, item: Item) -> tuple[Item, ...]:
-        """Objects that name ``item`` as an owner."""
-        return self._by_owner.get(item.uid, ()) if item.uid else ()
 
     def owner(self, item: Item) -> Item | None:
         """The controller of ``item`` where it was read too."""

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from stoker.promql import children
+
 __all__ = ["Comparison", "Use", "aggregated", "calls", "comparisons", "kind", "names_in", "quantiles", "uses"]
 
 RATES: Final = frozenset(("rate", "irate", "increase", "resets", "changes", "delta", "idelta", "deriv"))
@@ -13,14 +15,6 @@ _MIRROR: Final = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": 
 def kind(node: Any) -> str:
     """Type of a node: ``VectorSelector``, ``Call``, and so on."""
     return type(node).__name__
-
-
-def children(node: Any) -> Iterator[Any]:
-    for field in ("expr", "lhs", "rhs", "param", "vector_selector"):
-        below = getattr(node, field, None)
-        if below is not None and not isinstance(below, str | int | float):
-            yield below
-    yield from getattr(node, "args", None) or []
 
 
 @dataclass(frozen=True, slots=True)

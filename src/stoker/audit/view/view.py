@@ -1,7 +1,7 @@
 """One value with everything that rules ask for, each computed once and only when asked."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -170,14 +170,3 @@ class View:
         """Whether the model fits the GPUs it gets; None where model or GPU is unknown."""
         guess = self.gpu(server.workload)
         return fit(server, guess.gpu) if guess else None
-
-    def pods_of(self, workload: Workload) -> Sequence[Item]:
-        """Live pods of a workload, through ReplicaSets and Jobs where there are any."""
-        if workload.item.kind == "Pod":
-            return [workload.item]
-        below = self.snapshot.owned(workload.item)
-        pods = [item for item in below if item.kind == "Pod"]
-        for item in below:
-            if item.kind in {"ReplicaSet", "Job", "StatefulSet"}:
-                pods += [pod for pod in self.snapshot.owned(item) if pod.kind == "Pod"]
-        return pods

@@ -4,8 +4,7 @@ A workload is judged where people write it: a pod that a ReplicaSet of a Deploym
 owner was not read stand for it, one for each owner.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,11 +12,11 @@ from stoker.kube.paths import Path
 from stoker.kube.quantities import parse
 from stoker.kube.snapshot import Item, Snapshot, owners
 
-__all__ = ["GPU_RESOURCES", "Container", "Workload", "gpu_resource", "pod_gpus", "workloads_of"]
+__all__ = ["Container", "Workload", "gpu_resource", "pod_gpus", "workloads_of"]
 
 Object = Mapping[str, Any]
 
-GPU_RESOURCES: Final = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/", "habana.ai/gaudi")
+_GPU_RESOURCES: Final = ("nvidia.com/", "amd.com/gpu", "gpu.intel.com/", "habana.ai/gaudi")
 _NO_GPU: Final = ("nvidia.com/hostdev", "nvidia.com/rdma", "nvidia.com/sriov", "nvidia.com/pgpu")
 _APPS: Final = ("Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "Rollout.argoproj.io")
 
@@ -27,7 +26,7 @@ _ENDING: Final = frozenset(("Job", "CronJob", "ScaledJob", "JobSet", "PyTorchJob
 
 def gpu_resource(name: str) -> bool:
     """Whether an extended resource is a GPU or a slice of one: ``nvidia.com/gpu``, ``nvidia.com/mig-1g.10gb``, ``amd.com/gpu``."""
-    return name.startswith(GPU_RESOURCES) and not name.startswith(_NO_GPU)
+    return name.startswith(_GPU_RESOURCES) and not name.startswith(_NO_GPU)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,22 @@ class Container:
         return volume
 
 
+def gpus_of(containers: Iterable[Container]) -> dict[str, int]:
+    """GPUs of a pod by resource: containers and sidecars add up, other init containers count by their largest.
+
+    Source: k8s.io/component-helpers resource PodRequests.
+    """
+    total: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for container in containers:
+        for name, amount in container.gpus.items():
+            if container.init and not container.sidecar:
+                peak[name] = max(peak.get(name, 0), amount)
+            else:
+                total[name] = total.get(name, 0) + amount
+    return {name: max(total.get(name, 0), peak.get(name, 0)) for name in {**total, **peak}}
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """Something that makes pods.
@@ -120,19 +135,8 @@ class Workload:
 
     @property
     def gpus(self) -> dict[str, int]:
-        """GPUs of one pod by resource: containers and sidecars add up, other init containers count by their largest.
-
-        Source: k8s.io/component-helpers resource PodRequests.
-        """
-        total: dict[str, int] = {}
-        peak: dict[str, int] = {}
-        for container in self.containers:
-            for name, amount in container.gpus.items():
-                if container.init and not container.sidecar:
-                    peak[name] = max(peak.get(name, 0), amount)
-                else:
-                    total[name] = total.get(name, 0) + amount
-        return {name: max(total.get(name, 0), peak.get(name, 0)) for name in {**total, **peak}}
+        """GPUs of one pod by resource."""
+        return gpus_of(self.containers)
 
     @property
     def gpu_count(self) -> int:
@@ -217,13 +221,7 @@ def _make(  # noqa: PLR0917  # a constructor
     template: bool = False,
     pods_per_replica: int = 1,
 ) -> Workload:
-    containers = [
-        *(
-            Container((*path, "initContainers", n), spec, init=True)
-            for n, spec in enumerate(pod.get("initContainers") or [])
-        ),
-        *(Container((*path, "containers", n), spec) for n, spec in enumerate(pod.get("containers") or [])),
-    ]
+    containers = _containers(pod, path)
     if "model" in pod and item.kind == "InferenceService":  # a container in all but name
         containers.append(Container((*path, "model"), {"name": "kserve-container", **pod["model"]}))
     return Workload(
@@ -388,21 +386,15 @@ def _bare_pods(snapshot: Snapshot) -> Iterator[Workload]:
 
 
 def pod_gpus(pod: Item) -> dict[str, int]:
-    """GPUs of a pod by resource: containers add up, init containers count by their largest."""
-    total: Counter[str] = Counter()
-    peak: dict[str, int] = {}
-    for kind in ("containers", "initContainers"):
-        for container in pod.spec.get(kind) or []:
-            resources = container.get("resources") or {}
-            for name, amount in {
-                **(resources.get("requests") or {}),
-                **(resources.get("limits") or {}),
-            }.items():
-                if not gpu_resource(name):
-                    continue
-                number = int(parse(amount) or 0)
-                if kind == "containers":
-                    total[name] += number
-                else:
-                    peak[name] = max(peak.get(name, 0), number)
-    return {name: amount for name in {*total, *peak} if (amount := max(total[name], peak.get(name, 0)))}
+    """GPUs of a live pod by resource."""
+    return gpus_of(_containers(pod.spec, ("spec",)))
+
+
+def _containers(pod: Object, path: Path) -> list[Container]:
+    return [
+        *(
+            Container((*path, "initContainers", n), spec, init=True)
+            for n, spec in enumerate(pod.get("initContainers") or [])
+        ),
+        *(Container((*path, "containers", n), spec) for n, spec in enumerate(pod.get("containers") or [])),
+    ]

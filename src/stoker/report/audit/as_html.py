@@ -6,8 +6,9 @@ from html import escape
 
 from stoker.audit.finding import Finding, Severity
 from stoker.audit.score import CAP, AreaScore
-from stoker.kube.paths import pointer, show
+from stoker.kube.paths import show
 from stoker.kube.snapshot import Item
+from stoker.report.audit.as_json import patch_json
 from stoker.report.audit.outcome import Outcome
 
 __all__ = ["as_html"]
@@ -115,10 +116,7 @@ def _finding(finding: Finding) -> Iterator[str]:
         yield f'<p class="place">{place}<code>{escape(show(finding.path))}</code></p>'
     yield f"<p>Why: {escape(finding.why)}</p><p>Fix: {escape(finding.fix.text)}</p>"
     if finding.fix.ops:
-        ops = [
-            {"op": op.op, "path": pointer(op.path), **({} if op.op == "remove" else {"value": op.value})}
-            for op in finding.fix.ops
-        ]
+        ops = patch_json(finding.fix)
         yield f"<details><summary>Patch</summary><pre>{escape(json.dumps(ops, indent=2, ensure_ascii=False))}</pre></details>"
     yield f'<p class="place">Source: {escape("; ".join(finding.references))}</p></div>'
 

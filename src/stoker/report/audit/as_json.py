@@ -10,7 +10,7 @@ from stoker.kube.paths import pointer, show
 from stoker.kube.snapshot import Item
 from stoker.report.audit.outcome import Outcome
 
-__all__ = ["as_json", "finding_json"]
+__all__ = ["as_json", "finding_json", "patch_json"]
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -72,12 +72,16 @@ def _object(item: Item) -> dict[str, Any]:
     }
 
 
-def _fix(fix: Fix) -> dict[str, Any]:
-    ops = [
+def patch_json(fix: Fix) -> list[dict[str, Any]]:
+    """A patch as RFC 6902 has it."""
+    return [
         {"op": op.op, "path": pointer(op.path), **({} if op.op == "remove" else {"value": op.value})}
         for op in fix.ops
     ]
-    return {"text": fix.text, "patch": ops or None, "objects": [dict(obj) for obj in fix.objects]}
+
+
+def _fix(fix: Fix) -> dict[str, Any]:
+    return {"text": fix.text, "patch": patch_json(fix) or None, "objects": [dict(obj) for obj in fix.objects]}
 
 
 def _score(score: AreaScore) -> dict[str, Any]:
