@@ -1,0 +1,1 @@
+"""The digital twin: behaviour of cluster and engine as pure functions, and one event loop in virtual time."""
