@@ -5,7 +5,7 @@ from typing import Final
 
 from stoker.sizing.resolved import DeliveryKind
 
-__all__ = ["LOAD_BANDWIDTH", "Startup", "load_seconds", "startup"]
+__all__ = ["ENGINE_SECONDS", "LOAD_BANDWIDTH", "Startup", "load_seconds", "startup"]
 
 # Bytes per second of one reader. NVMe: 141 GB in 90 s, shared volume: 141 GB in 8 min, hub: 141 GB in 15 min; the guide's
 # figures, which the project's facts (1a, 1g) find plausible. Object stores are taken as shared volumes until measured.
@@ -19,7 +19,7 @@ LOAD_BANDWIDTH: Final = {
 }
 # vLLM 0.26, Qwen3-32B on one H100: imports 73 s, engine initialisation with compile and CUDA graphs 73 s (llm-d guides,
 # "cold start", read 2026-11-24).
-_ENGINE_SECONDS: Final = 146
+ENGINE_SECONDS: Final = 146
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,6 @@ def startup(weights: float, kind: DeliveryKind) -> Startup:
     load = load_seconds(weights, kind)
     speed = LOAD_BANDWIDTH[kind] / 1e9
     return Startup(
-        round(load + _ENGINE_SECONDS),
-        f"estimate: {load:.0f} s for {weights / 1e9:.0f} GB by {kind.value} at {speed:.2g} GB/s, {_ENGINE_SECONDS} s of engine start",
+        round(load + ENGINE_SECONDS),
+        f"estimate: {load:.0f} s for {weights / 1e9:.0f} GB by {kind.value} at {speed:.2g} GB/s, {ENGINE_SECONDS} s of engine start",
     )

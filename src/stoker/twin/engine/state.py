@@ -12,7 +12,7 @@ from stoker.twin.engine.route import Policy
 from stoker.twin.engine.run import add_replica, advance, drain_replica, stop_replica
 from stoker.twin.engine.spec import EngineSpec
 
-__all__ = ["Load", "Service", "make_service"]
+__all__ = ["Load", "Service", "dense_seconds", "make_service"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,9 +203,9 @@ def _integers(spec: EngineSpec, load: Load, candidates: int) -> NDArray[np.int64
 def _floats(spec: EngineSpec, s: NDArray[np.int64], candidates: int) -> NDArray[np.float64]:
     """The float columns; their offsets go into the header of ``s``."""
     cost = spec.cost
-    decode = _dense(cost.knot_tokens, cost.knot_seconds, spec.max_num_seqs)
+    decode = dense_seconds(cost.knot_tokens, cost.knot_seconds, spec.max_num_seqs)
     longest = spec.max_num_batched_tokens + spec.max_num_seqs
-    mixed = _dense(cost.knot_tokens, cost.mixed_seconds or cost.knot_seconds, longest)
+    mixed = dense_seconds(cost.knot_tokens, cost.mixed_seconds or cost.knot_seconds, longest)
     header = np.zeros(at.F_HEADER)
     header[at.KV_READ_S], header[at.DECODE_SEQ_S] = cost.kv_read_s, cost.decode_seq_s
     header[at.PREFILL_PAIR_S], header[at.PREFILL_CHUNK_S] = cost.prefill_pair_s, cost.prefill_chunk_s
@@ -219,7 +219,7 @@ def _floats(spec: EngineSpec, s: NDArray[np.int64], candidates: int) -> NDArray[
     return np.concatenate((header, replicas.ravel(), decode, mixed, tree))
 
 
-def _dense(knots: tuple[int, ...], seconds: tuple[float, ...], longest: int) -> NDArray[np.float64]:
+def dense_seconds(knots: tuple[int, ...], seconds: tuple[float, ...], longest: int) -> NDArray[np.float64]:
     """Seconds by token count 0..longest: linear between knots, the last slope beyond them."""
     tokens = np.arange(longest + 1, dtype=np.float64)
     dense = np.interp(tokens, knots, seconds)

@@ -381,7 +381,8 @@ def plan(s: Column, f: Column, q: Column, t: Column, p: Column, replica: int, no
             if s[row + R_PARTIAL] >= 0:
                 break
 
-    _start(s, f, replica, now, tokens, pairs, chunks, reserved, unseen)
+    # After a preemption nobody was admitted: the queue is looked at again at the next step.
+    _start(s, f, replica, now, tokens, pairs, chunks, reserved, unseen or preempted)
 
 
 @compiled
@@ -394,9 +395,12 @@ def _start(
     pairs: float,
     chunks: int,
     reserved: int,
-    unseen: bool,  # noqa: FBT001 - keyword arguments cost time in compiled code
+    look_again: bool,  # noqa: FBT001 - keyword arguments cost time in compiled code
 ) -> None:
-    """Start the step of ``tokens`` prompt tokens and all decodes, or a run of decode steps, or nothing."""
+    """Start the step of ``tokens`` prompt tokens and all decodes, or a run of decode steps, or nothing.
+
+    ``look_again``: something waits that this step could not consider, so a run of decodes is one step long.
+    """
     row = s[AT_REPLICAS] + replica * R_ROW
     clock = s[AT_REPLICA_SECONDS] + replica * RF_ROW
     decoding = s[row + R_DECODING]
@@ -419,8 +423,7 @@ def _start(
     elif decoding > 0:
         most = s[s[AT_FINISH] + replica * s[MAX_NUM_SEQS]] // SLOT_SPAN - s[row + R_ITERATION]
         steps = _steps_that_fit(s, replica, s[BLOCKS] - s[row + R_USED], most)
-        # A request that the step before could not see yet, or a prompt without budget, is looked at after one step.
-        if unseen or s[row + R_PARTIAL] >= 0:
+        if look_again or s[row + R_PARTIAL] >= 0:
             steps = 1
         first = (f[s[AT_DECODE] + decoding] + read) * pace
         growth = f[KV_READ_S] * decoding * pace

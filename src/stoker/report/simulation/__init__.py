@@ -1,0 +1,1 @@
+"""What a simulation says, for people and for scripts."""

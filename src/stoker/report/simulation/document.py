@@ -1,0 +1,65 @@
+"""The JSON document of a simulation: the totals at the top, the same by model and tenant below, and where they come from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stoker.twin.fleet.results import Figures, Result
+
+__all__ = ["Provenance", "simulation_document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a figure was measured on.
+
+    Attributes:
+        measured_on: always ``twin``: a simulation, no cluster.
+        trace: name of the trace; ``trace_sha256`` of its bytes, ``trace_rows`` as read, ``trace_repairs`` counts by kind.
+        traffic: how the trace became the requests: ``as recorded``, ``slice`` or ``stretched``.
+        seed: of everything random.
+        version: of Stoker.
+        calibration: by model, how the step times are known.
+        upgrades: those in place.
+    """
+
+    measured_on: str
+    trace: str
+    trace_sha256: str
+    trace_rows: int
+    trace_repairs: Mapping[str, int]
+    traffic: str
+    seed: int
+    version: str
+    calibration: Mapping[str, str]
+    upgrades: tuple[str, ...]
+
+
+def simulation_document(result: Result, provenance: Provenance) -> dict[str, Any]:
+    """One simulated fleet as a JSON value. Keys are stable; times are seconds, money US dollars, shares 0 to 1."""
+    return {
+        **_figures(result.total),
+        "models": {name: _figures(figures) for name, figures in result.models.items()},
+        "tenants": {name: _figures(figures) for name, figures in result.tenants.items()},
+        "cluster": {
+            "owned_gpu_hours": _round(result.owned_gpu_hours),
+            "pod_preemptions": result.pod_preemptions,
+            "unrouted_requests": result.unrouted,
+            "duration_s": result.duration_s,
+            "end_s": result.end_s,
+        },
+        "neighbours": {
+            kind: {name: _round(value) for name, value in tally.items()}
+            for kind, tally in result.neighbours.items()
+        },
+        "provenance": asdict(provenance),
+    }
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return {name: _round(value) for name, value in asdict(figures).items()}
+
+
+def _round(value: float | None) -> float | int | None:
+    """Six significant digits: what is beyond is noise, and would tell machines apart."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value

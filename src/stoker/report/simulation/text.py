@@ -1,0 +1,79 @@
+"""A simulation as tables for a terminal."""
+
+from collections.abc import Iterable, Sequence
+
+from stoker.twin.fleet.results import Figures, Result
+
+__all__ = ["comparison_rows", "figure_rows", "seconds"]
+
+_SHARES = frozenset(
+    ("goodput", "kv_usage_mean", "kv_usage_p95", "gpu_allocated", "gpu_utilization", "gpu_useful")
+)
+# What a table shows, in its order, with the words for people.
+_ROWS = (
+    ("requests", "requests"),
+    ("completed", "completed"),
+    ("refused", "refused"),
+    ("failed", "failed"),
+    ("unfinished", "unfinished"),
+    ("goodput", "goodput (within the SLO)"),
+    ("ttft_p50_s", "TTFT P50"),
+    ("ttft_p95_s", "TTFT P95"),
+    ("ttft_p99_s", "TTFT P99"),
+    ("tpot_p50_s", "TPOT P50"),
+    ("tpot_p95_s", "TPOT P95"),
+    ("tpot_p99_s", "TPOT P99"),
+    ("e2e_p50_s", "E2E P50"),
+    ("e2e_p95_s", "E2E P95"),
+    ("e2e_p99_s", "E2E P99"),
+    ("queue_depth_mean", "queue depth, mean"),
+    ("queue_depth_p95", "queue depth, P95"),
+    ("kv_usage_mean", "KV cache usage, mean"),
+    ("kv_usage_p95", "KV cache usage, P95"),
+    ("preemptions", "preemptions"),
+    ("oom_incidents", "OOM incidents"),
+    ("cold_starts", "cold starts"),
+    ("cold_start_p50_s", "cold start P50"),
+    ("quota_refusals", "pods refused by quota"),
+    ("gpu_allocated", "GPUs allocated"),
+    ("gpu_utilization", "GPUs busy"),
+    ("gpu_useful", "GPUs useful"),
+    ("cost_usd", "cost"),
+    ("idle_cost_usd", "idle cost"),
+)
+
+
+def seconds(value: float) -> str:
+    """A duration with three digits, in the unit that suits it."""
+    if value < 1.0:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.3g} s" if value < 600 else f"{value / 60:.3g} min"
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name in _SHARES:
+        return f"{100 * value:.1f} %"
+    if name.endswith("_s"):
+        return seconds(value)
+    if name.endswith("_usd"):
+        return f"${value:,.0f}"
+    return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:.2f}"
+
+
+def figure_rows(columns: Sequence[Figures]) -> list[list[str]]:
+    """A row per figure, a cell per column; figures that are nought everywhere are left out where they would be noise."""
+    rows = []
+    for name, words in _ROWS:
+        values = [getattr(figures, name) for figures in columns]
+        if name in {"failed", "unfinished", "quota_refusals"} and not any(values):
+            continue
+        rows.append([words, *(_shown(name, value) for value in values)])
+    return rows
+
+
+def comparison_rows(labels: Iterable[str], results: Sequence[Result]) -> list[list[str]]:
+    """Totals of several fleets side by side; the first cell of each row is the figure's name."""
+    del labels
+    return figure_rows([result.total for result in results])

@@ -1,0 +1,58 @@
+"""The engine that a resolved model starts: vLLM's limits from its release and GPU, KV blocks from its sizing."""
+
+from stoker.catalog.versions import in_range
+from stoker.errors import StokerError
+from stoker.sizing.memory import batch_defaults
+from stoker.sizing.resolved import ResolvedModel
+from stoker.twin.engine import EngineSpec
+from stoker.twin.engine.timing import step_cost
+
+__all__ = ["engine_of", "release_switches"]
+
+_BLOCK_TOKENS = 16  # vllm/config/cache.py block_size
+
+
+def release_switches(engine: str, version: str) -> tuple[bool, int]:
+    """Whether a release reserves blocks for the whole prompt, and how many steps ahead it schedules.
+
+    vLLM has ``--scheduler-reserve-full-isl`` from 0.19 and schedules asynchronously by default from 0.14 (release
+    notes); other engines are taken to do neither.
+    """
+    if engine != "vllm":
+        return False, 0
+    return in_range(version, "0.19.0", None), int(in_range(version, "0.14.0", None))
+
+
+def engine_of(model: ResolvedModel) -> EngineSpec:
+    """The engine of one replica.
+
+    Raises:
+        StokerError: the catalogue does not know the model's architecture, so nothing can be computed.
+    """
+    if model.architecture is None or not model.kv_tokens:
+        raise StokerError(
+            f"{model.name}: the twin cannot run a model whose architecture is unknown, or that caches nothing",
+            fix="give `architecture:` (a catalogue id, or a folder with config.json), or leave the model out",
+        )
+    batch = batch_defaults(model.pool.gpu, model.slice.memory_gib, model.release.defaults)
+    reserve, lookahead = release_switches(model.release.engine, model.release.version)
+    kv_tokens = int(model.kv_tokens)
+    cost = step_cost(
+        model.architecture,
+        model.pool.gpu,
+        tensor=model.tensor,
+        pipeline=model.pipeline,
+        data=model.data,
+        quantization=model.quantization,
+    )
+    return EngineSpec(
+        cost=cost,
+        gpus=model.gpus_per_replica,
+        max_num_seqs=model.max_num_seqs or batch.max_num_seqs,
+        max_num_batched_tokens=max(batch.max_num_batched_tokens, model.max_num_seqs or batch.max_num_seqs),
+        max_model_len=model.context_length,
+        blocks=max(1, kv_tokens // _BLOCK_TOKENS),
+        block_tokens=_BLOCK_TOKENS,
+        reserve_full_prompt=reserve,
+        lookahead=lookahead,
+    )

@@ -1,0 +1,129 @@
+"""Training jobs, notebooks and microservices beside the inference: they come, take what they get, use what they want."""
+
+from dataclasses import dataclass, field
+
+from stoker.twin.fleet.machines import Machines
+from stoker.twin.fleet.pods import PodRun, Reason
+from stoker.twin.fleet.spec import Neighbour
+
+__all__ = ["NeighbourRuns", "Tally"]
+
+_GRACE_S = 30.0  # terminationGracePeriodSeconds where a pod says nothing
+_RETRY_S = 60.0  # a Job controller's pause after a refusal
+_RAMP_S = 600.0  # until a job has its peak memory: data loaders and caches fill in minutes (an assumption)
+_BACK_OFF_LIMIT = 6  # Job backoffLimit by default
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the neighbours of one kind."""
+
+    submitted: int = 0
+    finished: int = 0
+    preempted: int = 0
+    oom_kills: int = 0
+    given_up: int = 0
+    waited_s: list[float] = field(default_factory=list)
+    gpu_s: float = 0.0
+    busy_gpu_s: float = 0.0
+
+
+class NeighbourRuns:
+    """Owner of every neighbour's pod. A job that loses its pod starts again from its last checkpoint: its beginning."""
+
+    def __init__(self, machines: Machines) -> None:
+        self.machines = machines
+        self.agenda = machines.agenda
+        self.tallies: dict[str, Tally] = {}
+        self._of: dict[tuple[str, str], Neighbour] = {}
+        self._kills: dict[tuple[str, str], int] = {}
+
+    def add(self, neighbour: Neighbour) -> None:
+        """Submit it when its time comes."""
+        self.agenda.at(neighbour.arrival_s, self._submit, neighbour, True)
+
+    def _submit(self, neighbour: Neighbour, first: bool) -> None:  # noqa: FBT001 - an agenda calls by position
+        tally = self.tallies.setdefault(neighbour.kind, Tally())
+        tally.submitted += first
+        metadata = neighbour.pod["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        self._of[key] = neighbour
+        pod = PodRun(
+            key=key,
+            object=dict(neighbour.pod),
+            owner=self,
+            # Neighbours of a kind differ in what they ask for, so each is tried on its own.
+            shape=id(neighbour),
+            gpus=neighbour.gpus,
+            grace_s=_GRACE_S,
+            cores=neighbour.cores,
+        )
+        self.machines.submit(pod)
+
+    def pod_refused(self, pod: PodRun, message: str) -> None:  # noqa: ARG002 - the pod carries the message too
+        """Quota: asked again later, as a Job controller does."""
+        self.agenda.after(_RETRY_S, self._submit, self._of[pod.key], False)
+
+    def pod_bound(self, pod: PodRun) -> None:
+        """It runs: it takes its memory, and ends when its time is up."""
+        neighbour = self._of[pod.key]
+        self.tallies[neighbour.kind].waited_s.append(self.agenda.now - pod.created_s)
+        self.agenda.after(_RAMP_S, self._grow, pod, pod.bound_s)
+        self.agenda.after(neighbour.duration_s, self._finish, pod, pod.bound_s)
+
+    def _grow(self, pod: PodRun, bound_s: float) -> None:
+        if pod.node is not None and pod.bound_s == bound_s and not pod.ending:
+            self.machines.uses(pod, self._of[pod.key].host_memory_bytes)
+
+    def _finish(self, pod: PodRun, bound_s: float) -> None:
+        if pod.node is not None and pod.bound_s == bound_s and not pod.ending:
+            pod.ending = Reason.FINISHED
+            self.machines.end(pod, Reason.FINISHED)
+
+    def pod_ending(self, pod: PodRun, reason: str) -> None:
+        """Told to stop: counted, where it was for someone else's sake."""
+        if reason == Reason.PREEMPTED:
+            self.tallies[self._of[pod.key].kind].preempted += 1
+
+    def pod_gone(self, pod: PodRun, reason: str) -> None:
+        """Finished, or to be run again."""
+        neighbour = self._of[pod.key]
+        tally = self.tallies[neighbour.kind]
+        if pod.bound_s >= 0.0:
+            held = pod.gpus * (self.agenda.now - pod.bound_s)
+            tally.gpu_s += held
+            tally.busy_gpu_s += held * neighbour.busy_share
+        if reason == Reason.FINISHED:
+            tally.finished += 1
+        elif reason != Reason.OOM and neighbour.kind != "notebook":
+            # Its controller makes another pod; a notebook is deleted with its state and not made again (facts 1f).
+            self.agenda.after(1.0, self._submit, neighbour, False)
+
+    def pod_killed(self, pod: PodRun) -> None:
+        """Out of memory: its container starts again and uses as much again, until its controller gives up."""
+        neighbour = self._of[pod.key]
+        tally = self.tallies[neighbour.kind]
+        tally.oom_kills += 1
+        self._kills[pod.key] = self._kills.get(pod.key, 0) + 1
+        if self._kills[pod.key] > _BACK_OFF_LIMIT:
+            tally.given_up += 1
+            pod.ending = Reason.FINISHED
+            self.agenda.after(0.0, self.machines.end, pod, Reason.OOM)
+            return
+        pause = min(300.0, 10.0 * 2 ** (self._kills[pod.key] - 1))
+        self.agenda.after(pause + _RAMP_S, self._grow, pod, pod.bound_s)
+
+    def pod_paced(self, pod: PodRun, pace: float) -> None:
+        """A neighbour that gets less CPU is not made longer: its duration is what it took where it ran."""
+
+    def gpu_seconds(self) -> dict[str, tuple[float, float]]:
+        """GPU seconds held and busy by kind, those of pods that still run included."""
+        found = {kind: [tally.gpu_s, tally.busy_gpu_s] for kind, tally in self.tallies.items()}
+        for node in self.machines.nodes.values():
+            for pod in node.pods.values():
+                if pod.owner is self:
+                    neighbour = self._of[pod.key]
+                    held = pod.gpus * (self.agenda.now - pod.bound_s)
+                    found[neighbour.kind][0] += held
+                    found[neighbour.kind][1] += held * neighbour.busy_share
+        return {kind: (held, busy) for kind, (held, busy) in found.items()}
