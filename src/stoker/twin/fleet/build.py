@@ -216,8 +216,20 @@ def _scaled_object(objects: Sequence[Object], model: ResolvedModel) -> Object | 
             model.namespace,
             model.name,
         ):
-            return item
+            return _with_http_target(item, model)
     return None
+
+
+def _with_http_target(scaled: Object, model: ResolvedModel) -> Object:
+    """The HTTP add-on's scaler takes its target from the InterceptorRoute; here it is put beside the trigger."""
+    target = str(model.scaling.target_concurrency)
+    triggers = [
+        {**trigger, "metadata": {**trigger["metadata"], "threshold": target}}
+        if trigger["type"] == "external-push"
+        else trigger
+        for trigger in scaled["spec"]["triggers"]
+    ]
+    return {**scaled, "spec": {**scaled["spec"], "triggers": triggers}}
 
 
 def _cpu_hpa(model: ResolvedModel, least: int, most: int) -> Object:

@@ -70,12 +70,11 @@ def _placement(objects: Iterable[Object], model: ResolvedModel) -> Mapping[str, 
 def node_template(pool: ResolvedPool, *, tainted: bool) -> dict[str, Any]:
     """A Node of the pool with the labels that GFD and Stoker put on it, its taints, and what it advertises."""
     labels = {"stoker.dev/pool": pool.name}
-    for term in pool.node_selector_terms[:1]:
-        for expression in term.get("matchExpressions", ()):
-            if expression["operator"] == "In":
-                labels[expression["key"]] = expression["values"][0]
-            elif expression["operator"] == "Exists":
-                labels[expression["key"]] = "true"
+    for expression in pool.node_selector_terms:
+        if expression["operator"] == "In":
+            labels[expression["key"]] = expression["values"][0]
+        elif expression["operator"] == "Exists":
+            labels[expression["key"]] = "true"
     amounts = {
         "cpu": f"{pool.millicores}m",
         "memory": str(pool.memory_bytes),

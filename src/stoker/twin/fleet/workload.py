@@ -7,6 +7,7 @@ import numpy as np
 
 from stoker.twin.engine import Service
 from stoker.twin.engine import layout as at
+from stoker.twin.autoscaler.replicas import PodSample
 from stoker.twin.engine.gauges import Rows
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.pods import PodRun, Reason, named
@@ -98,6 +99,34 @@ class WorkloadRun:
             rows[:, at.R_WAITING].astype(np.float64),
             rows[:, at.R_USED] / self.spec.engine.blocks,
         )
+
+    def cpu_samples(self, now: float) -> list[PodSample]:
+        """CPU of each pod: the busy loops of its workers and what its requests cost, over what it requests."""
+        rows = self._rows.read()
+        found = []
+        for replica in self.replicas:
+            if replica.ending:
+                continue
+            for pod in replica.pods:
+                if pod.node is None:
+                    found.append(PodSample(None, phase="Pending", ready=None, started_s=None))
+                    continue
+                value = 1.0
+                if replica.slot >= 0:
+                    value = self.spec.cpu_idle + self.spec.cpu_per_request * float(
+                        rows[replica.slot, at.R_RUNNING]
+                    )
+                found.append(
+                    PodSample(
+                        value,
+                        request=pod.cpu_request,
+                        ready=replica.slot >= 0,
+                        ready_since_s=max(replica.ready_s, pod.bound_s),
+                        started_s=pod.bound_s,
+                        sampled_s=now,
+                    )
+                )
+        return found
 
     def allocated_seconds(self, now: float) -> float:
         """GPU seconds that its pods have held."""

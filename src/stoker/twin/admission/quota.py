@@ -1,0 +1,116 @@
+"""ResourceQuota: what a pod counts for, which quotas it falls under, and when it is too much.
+
+Sources: kubernetes 1.36 pkg/quota/v1/evaluator/core/pods.go, staging/.../admission/plugin/resourcequota/controller.go.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from stoker.twin.admission.amounts import Amounts, amounts_of, listed
+from stoker.twin.admission.pods import containers_of, usage
+
+__all__ = ["covers", "exceeded", "pod_usage", "unspecified"]
+
+Object = Mapping[str, Any]
+
+_PLAIN: Final = ("cpu", "memory", "ephemeral-storage")
+_REQUIRED: Final = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
+
+
+def pod_usage(spec: Object) -> Amounts:
+    """Everything that a pod counts for, under every name that a quota can use for it."""
+    requests, limits = usage(spec, "requests"), usage(spec, "limits")
+    found: Amounts = {"pods": Decimal(1), "count/pods": Decimal(1)}
+    for name, value in requests.items():
+        found[f"requests.{name}"] = value
+        if name in _PLAIN:
+            found[name] = value
+    for name, value in limits.items():
+        # Extended resources are never overcommitted: quotas know them as requests only.
+        if name in _PLAIN:
+            found[f"limits.{name}"] = value
+    return found
+
+
+def covers(quota: Object, spec: Object) -> bool:
+    """Whether a pod falls under the quota's scopes."""
+    wanted = [{"scopeName": name, "operator": "Exists"} for name in quota["spec"].get("scopes") or ()]
+    wanted += (quota["spec"].get("scopeSelector") or {}).get("matchExpressions") or []
+    return all(_in_scope(entry, spec) for entry in wanted)
+
+
+def _in_scope(entry: Object, spec: Object) -> bool:
+    name = entry["scopeName"]
+    if name == "PriorityClass":
+        return _by_priority(entry, str(spec.get("priorityClassName") or ""))
+    if name in {"Terminating", "NotTerminating"}:
+        return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
+    if name in {"BestEffort", "NotBestEffort"}:
+        asks = any(
+            (container.get("resources") or {}).get(field)
+            for _, _, container in containers_of(spec)
+            for field in ("requests", "limits")
+        )
+        return bool(asks) == (name == "NotBestEffort")
+    if name == "CrossNamespacePodAffinity":
+        return _crosses_namespaces(spec)
+    return False
+
+
+def _by_priority(entry: Object, name: str) -> bool:
+    operator, values = entry.get("operator"), entry.get("values") or ()
+    if operator == "Exists":
+        return bool(name)
+    if operator == "DoesNotExist":
+        return not name
+    if operator == "In":
+        return bool(name) and name in values
+    # NotIn wants a class too: a label selector over the class name, which a pod without one does not carry ... but matches.
+    return name not in values
+
+
+def _crosses_namespaces(spec: Object) -> bool:
+    affinity = spec.get("affinity") or {}
+    for kind in ("podAffinity", "podAntiAffinity"):
+        rules = affinity.get(kind) or {}
+        terms = list(rules.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
+        terms += [
+            entry["podAffinityTerm"]
+            for entry in rules.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        ]
+        if any(term.get("namespaces") or term.get("namespaceSelector") is not None for term in terms):
+            return True
+    return False
+
+
+def unspecified(quota: Object, spec: Object) -> str:
+    """What the quota demands that containers of the pod do not state, in the words of the refusal; empty for nothing."""
+    hard = quota["spec"].get("hard") or {}
+    missing: dict[str, list[str]] = {}
+    for name in sorted(set(hard) & set(_REQUIRED)):
+        field, _, resource = name.rpartition(".")
+        for _, _, container in containers_of(spec):
+            stated = (container.get("resources") or {}).get(field or "requests") or {}
+            if resource not in stated:
+                missing.setdefault(name, []).append(container["name"])
+    if not missing:
+        return ""
+    parts = "; ".join(f"{name} for: {','.join(sorted(names))}" for name, names in missing.items())
+    return f"failed quota: {quota['metadata']['name']}: must specify {parts}"
+
+
+def exceeded(quota: Object, used: Amounts, wanted: Amounts) -> str:
+    """The words of the refusal where ``wanted`` on top of ``used`` is more than the quota has; empty where it fits."""
+    hard = amounts_of(quota["spec"].get("hard"))
+    over = [
+        name
+        for name, limit in hard.items()
+        if wanted.get(name, Decimal(0)) > 0 and used.get(name, Decimal(0)) + wanted[name] > limit
+    ]
+    if not over:
+        return ""
+    return (
+        f"exceeded quota: {quota['metadata']['name']}, requested: {listed(wanted, over)}, "
+        f"used: {listed(used, over)}, limited: {listed(hard, over)}"
+    )

@@ -1,0 +1,138 @@
+"""Who else is on the cluster: training jobs and notebooks of the tenants that have them, and services without GPUs.
+
+Drawn with a seed, so that every fleet of a comparison has the same neighbours. The rates are assumptions, chosen so that
+a cluster with such tenants is busy beside its inference, and said in docs/simulate.md: training holds a sixth of the GPUs
+where nothing bounds it, notebooks one in twenty-five, and there is one service for every two nodes. What they ask for and
+what they use differ: most use less than they ask for, one in ten uses up to three times as much.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from stoker.platform.tenants import WorkloadClass
+from stoker.sizing.resolved import ResolvedPlatform, ResolvedPool, ResolvedTenant
+from stoker.twin.fleet.build import Upgrade
+from stoker.twin.fleet.spec import Neighbour
+
+__all__ = ["population"]
+
+_GIB: Final = 2**30
+_TRAINING_SHARE: Final = 1 / 6
+_NOTEBOOK_SHARE: Final = 1 / 25
+_SERVICES_PER_NODE: Final = 0.5
+# Median and spread of durations: half of the jobs of public GPU traces end within minutes to an hour and a few run for
+# days (Jeon et al., "Analysis of Large-Scale Multi-Tenant GPU Clusters", USENIX ATC 2019, figure 2).
+_TRAINING_MEDIAN_S: Final = 3600.0
+_TRAINING_SIGMA: Final = 1.4
+_NOTEBOOK_MEDIAN_S: Final = 4 * 3600.0
+_NOTEBOOK_SIGMA: Final = 0.6
+_TRAINING_GPUS: Final = ((1, 0.55), (2, 0.15), (4, 0.15), (8, 0.15))
+_BUSY: Final = {"training": 0.9, "notebook": 0.05, "service": 0.0}
+
+
+def population(
+    platform: ResolvedPlatform,
+    duration_s: float,
+    rng: np.random.Generator,
+    upgrades: frozenset[Upgrade],
+) -> tuple[Neighbour, ...]:
+    """Neighbours of ``duration_s`` seconds, in order of arrival. The draws do not depend on ``upgrades``."""
+    found: list[Neighbour] = []
+    for tenant in platform.tenants.values():
+        if tenant.spec.workload_class is WorkloadClass.TRAINING:
+            found += _jobs(platform, tenant, "training", duration_s, rng, upgrades)
+        elif tenant.spec.workload_class is WorkloadClass.EXPERIMENTS:
+            found += _jobs(platform, tenant, "notebook", duration_s, rng, upgrades)
+    found += _services(platform, duration_s, rng, upgrades)
+    return tuple(sorted(found, key=lambda each: each.arrival_s))
+
+
+def _pool(platform: ResolvedPlatform) -> ResolvedPool:
+    """The pool with the most GPUs: where neighbours go that name none."""
+    return max(platform.pools.values(), key=lambda pool: pool.gpus)
+
+
+def _jobs(
+    platform: ResolvedPlatform,
+    tenant: ResolvedTenant,
+    kind: str,
+    duration_s: float,
+    rng: np.random.Generator,
+    upgrades: frozenset[Upgrade],
+) -> Iterator[Neighbour]:
+    pool = _pool(platform)
+    training = kind == "training"
+    sizes, weights = zip(*(_TRAINING_GPUS if training else ((1, 1.0),)), strict=True)
+    largest = max(1, min(pool.slices[0].per_node, max(sizes)))
+    median, sigma = (
+        (_TRAINING_MEDIAN_S, _TRAINING_SIGMA) if training else (_NOTEBOOK_MEDIAN_S, _NOTEBOOK_SIGMA)
+    )
+    mean_gpu_s = float(np.dot(sizes, weights)) * median * float(np.exp(sigma**2 / 2))
+    rate = pool.gpus * (_TRAINING_SHARE if training else _NOTEBOOK_SHARE) / mean_gpu_s
+    time, number = 0.0, 0
+    while (time := time + float(rng.exponential(1 / rate))) < duration_s:
+        number += 1
+        gpus = min(int(rng.choice(sizes, p=weights)), largest)
+        length = float(np.exp(np.log(median) + sigma * rng.standard_normal()))
+        asked = gpus * float(rng.uniform(32, 96)) * _GIB
+        used = asked * _use(rng)
+        cores = gpus * 8.0
+        amounts = {
+            "cpu": f"{int(cores * 500)}m",
+            "memory": str(int(asked)),
+            pool.slices[0].resource: str(gpus),
+        }
+        pod = _pod(tenant, f"{kind}-{number}", amounts, upgrades, tolerations=pool.tolerations)
+        yield Neighbour(kind, time, length, pod, gpus * pool.slices[0].gpu_fraction, used, cores, _BUSY[kind])
+
+
+def _use(rng: np.random.Generator) -> float:
+    """What a job uses over what it asked for."""
+    return float(rng.uniform(1.2, 3.0) if rng.random() < 0.1 else rng.uniform(0.4, 1.0))
+
+
+def _services(
+    platform: ResolvedPlatform, duration_s: float, rng: np.random.Generator, upgrades: frozenset[Upgrade]
+) -> Iterator[Neighbour]:
+    """Services without GPUs, there from the start. GPU nodes take them only where no taint keeps them off."""
+    pool = _pool(platform)
+    tenant = next(iter(platform.tenants.values()))
+    for number in range(int(pool.spec.nodes * _SERVICES_PER_NODE)):
+        cores = float(rng.choice((2, 4, 8, 16)))
+        asked = float(rng.uniform(2, 8)) * cores * _GIB
+        used = asked * _use(rng)
+        if Upgrade.SCHEDULING in upgrades:
+            continue  # they stay on the nodes made for them, which this fleet does not model
+        amounts = {"cpu": f"{int(cores * 500)}m", "memory": str(int(asked))}
+        pod = _pod(tenant, f"service-{number}", amounts, upgrades, tolerations=[])
+        yield Neighbour("service", 0.0, 2 * duration_s, pod, 0.0, used, cores, 0.0)
+
+
+def _pod(
+    tenant: ResolvedTenant,
+    name: str,
+    amounts: dict[str, str],
+    upgrades: frozenset[Upgrade],
+    *,
+    tolerations: list[dict[str, str]],
+) -> dict[str, Any]:
+    extended = {key: value for key, value in amounts.items() if "/" in key}
+    # With limits a job that uses more than it asked for is killed alone; without them its node runs out.
+    limits = {**amounts} if Upgrade.TENANCY in upgrades else extended
+    spec: dict[str, Any] = {
+        "containers": [
+            {"name": "main", "image": "neighbour:1", "resources": {"requests": amounts, "limits": limits}}
+        ]
+    }
+    if Upgrade.SCHEDULING in upgrades and tolerations:
+        spec["tolerations"] = tolerations
+    if Upgrade.TENANCY in upgrades:
+        spec["priorityClassName"] = tenant.priority_class
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": tenant.namespace, "name": name, "labels": {"app": name}},
+        "spec": spec,
+    }
