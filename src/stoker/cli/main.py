@@ -16,6 +16,7 @@ from stoker.cli.init import init
 from stoker.cli.render import render
 from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
+from stoker.cli.simulate import simulate
 from stoker.cli.size import size
 from stoker.cli.validate import validate
 from stoker.errors import ExitCode, InputError, Problem, StokerError
@@ -67,6 +68,7 @@ app.command(short_help="What will fail in production, why, how to mend it.")(aud
 app.add_typer(rules_app, name="rules", short_help="What the audit knows.")
 app.command(short_help="Compile to every Kubernetes object.")(render)
 app.command(short_help="Pinned charts and their Helm values.")(components)
+app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Validate rendered files strictly.")(validate)
 
 

@@ -1,16 +1,16 @@
 """A simulation as tables for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from stoker.twin.fleet.results import Figures, Result
+from stoker.twin.fleet.results import Figures
 
-__all__ = ["comparison_rows", "figure_rows", "seconds"]
+__all__ = ["ROWS", "figure_rows", "seconds", "shown"]
 
 _SHARES = frozenset(
     ("goodput", "kv_usage_mean", "kv_usage_p95", "gpu_allocated", "gpu_utilization", "gpu_useful")
 )
 # What a table shows, in its order, with the words for people.
-_ROWS = (
+ROWS = (
     ("requests", "requests"),
     ("completed", "completed"),
     ("refused", "refused"),
@@ -50,7 +50,7 @@ def seconds(value: float) -> str:
     return f"{value:.3g} s" if value < 600 else f"{value / 60:.3g} min"
 
 
-def _shown(name: str, value: float | None) -> str:
+def shown(name: str, value: float | None) -> str:
     if value is None:
         return "-"
     if name in _SHARES:
@@ -65,15 +65,9 @@ def _shown(name: str, value: float | None) -> str:
 def figure_rows(columns: Sequence[Figures]) -> list[list[str]]:
     """A row per figure, a cell per column; figures that are nought everywhere are left out where they would be noise."""
     rows = []
-    for name, words in _ROWS:
+    for name, words in ROWS:
         values = [getattr(figures, name) for figures in columns]
         if name in {"failed", "unfinished", "quota_refusals"} and not any(values):
             continue
-        rows.append([words, *(_shown(name, value) for value in values)])
+        rows.append([words, *(shown(name, value) for value in values)])
     return rows
-
-
-def comparison_rows(labels: Iterable[str], results: Sequence[Result]) -> list[list[str]]:
-    """Totals of several fleets side by side; the first cell of each row is the figure's name."""
-    del labels
-    return figure_rows([result.total for result in results])

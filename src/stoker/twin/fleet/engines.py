@@ -1,26 +1,15 @@
 """The engine that a resolved model starts: vLLM's limits from its release and GPU, KV blocks from its sizing."""
 
-from stoker.catalog.versions import in_range
 from stoker.errors import StokerError
 from stoker.sizing.memory import batch_defaults
 from stoker.sizing.resolved import ResolvedModel
 from stoker.twin.engine import EngineSpec
+from stoker.twin.engine.setup import release_switches
 from stoker.twin.engine.timing import step_cost
 
-__all__ = ["engine_of", "release_switches"]
+__all__ = ["engine_of"]
 
 _BLOCK_TOKENS = 16  # vllm/config/cache.py block_size
-
-
-def release_switches(engine: str, version: str) -> tuple[bool, int]:
-    """Whether a release reserves blocks for the whole prompt, and how many steps ahead it schedules.
-
-    vLLM has ``--scheduler-reserve-full-isl`` from 0.19 and schedules asynchronously by default from 0.14 (release
-    notes); other engines are taken to do neither.
-    """
-    if engine != "vllm":
-        return False, 0
-    return in_range(version, "0.19.0", None), int(in_range(version, "0.14.0", None))
 
 
 def engine_of(model: ResolvedModel) -> EngineSpec:

@@ -1,0 +1,191 @@
+"""`stoker simulate --engine-only`: one engine under a load generator."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stoker.cli.output import Output, out, print_json, table
+from stoker.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from stoker.twin.engine import EngineRun, EngineSpec
+
+__all__ = ["EngineQuestion", "answer"]
+
+_PER_CLIENT = 10
+_OPEN_LOOP = 2000
+# Lengths are drawn from 90 to 110 % of what was asked for: clients with answers of one length would run in step.
+_SPREAD = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class EngineQuestion:
+    """What the options of the command say."""
+
+    model: str | None
+    gpu: str | None
+    tensor: int
+    pipeline: int
+    data: int
+    expert_parallel: bool
+    quantization: str
+    version: str | None
+    concurrency: int | None
+    rate: float | None
+    input_tokens: int
+    output_tokens: int
+    requests: int | None
+    max_num_seqs: int | None
+    max_num_batched_tokens: int | None
+    max_model_len: int | None
+    seed: int
+
+
+def answer(question: EngineQuestion, output: Output) -> None:
+    """Run the engine and print what its clients measured.
+
+    Raises:
+        InputError: no model or GPU named, or neither or both of concurrency and rate.
+    """
+    if question.model is None or question.gpu is None:
+        raise InputError(
+            [Problem("an engine needs a model and a GPU", wanted="--model and --gpu", fix="--model llama-3-8b --gpu H100")]
+        )
+    if (question.concurrency is None) == (question.rate is None):
+        raise InputError(
+            [
+                Problem(
+                    "an engine needs one kind of load",
+                    wanted="--concurrency (clients of a closed loop) or --rate (requests a second)",
+                )
+            ]
+        )
+    spec = _spec(question, question.model, question.gpu)
+    run = _run(question, spec)
+    document = _document(question, spec, run)
+    if output is Output.JSON:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _spec(question: EngineQuestion, model: str, gpu: str) -> "EngineSpec":
+    from stoker.catalog.gpus import gpu as find_gpu
+    from stoker.catalog.models import model as find_model
+    from stoker.twin.engine.setup import engine_spec
+
+    return engine_spec(
+        find_model(model),
+        find_gpu(gpu),
+        tensor=question.tensor,
+        pipeline=question.pipeline,
+        data=question.data,
+        expert_parallel=question.expert_parallel,
+        quantization=question.quantization,
+        version=question.version,
+        max_num_seqs=question.max_num_seqs,
+        max_num_batched_tokens=question.max_num_batched_tokens,
+        max_model_len=question.max_model_len,
+    )
+
+
+def _run(question: EngineQuestion, spec: "EngineSpec") -> "EngineRun":
+    import numpy as np
+
+    from stoker.twin.engine import closed_loop, open_loop
+
+    rng = np.random.default_rng(question.seed)
+    count = question.requests or (
+        max(40, _PER_CLIENT * question.concurrency) if question.concurrency else _OPEN_LOOP
+    )
+    prompt, reply = (
+        np.maximum(1, np.rint(length * rng.uniform(1 - _SPREAD, 1 + _SPREAD, count))).astype(np.int32)
+        for length in (question.input_tokens, question.output_tokens)
+    )
+    if question.concurrency is not None:
+        return closed_loop(
+            spec, concurrency=question.concurrency, requests=count, input_tokens=prompt, output_tokens=reply
+        )
+    return open_loop(
+        spec, rate=question.rate or 1.0, requests=count, input_tokens=prompt, output_tokens=reply, rng=rng
+    )
+
+
+def _document(question: EngineQuestion, spec: "EngineSpec", run: "EngineRun") -> dict[str, Any]:
+    from importlib.metadata import version
+
+    import numpy as np
+
+    document: dict[str, Any] = {
+        "requests": run.completed + run.refused,
+        "completed": run.completed,
+        "refused": run.refused,
+    }
+    for name, values in (("ttft", run.ttft_s), ("tpot", run.tpot_s), ("e2e", run.e2e_s)):
+        known = values[~np.isnan(values)]
+        for share in (50, 95, 99):
+            document[f"{name}_p{share}_s"] = _rounded(np.quantile(known, share / 100)) if len(known) else None
+        document[f"{name}_mean_s"] = _rounded(known.mean()) if len(known) else None
+    seconds = run.duration_s or 1.0
+    return document | {
+        "requests_per_s": _rounded(run.completed / seconds),
+        "input_tokens_per_s": _rounded(float(run.input_tokens.sum()) / seconds),
+        "output_tokens_per_s": _rounded(float(run.output_tokens.sum()) / seconds),
+        "gpu_utilization": _rounded(min(1.0, run.busy_s / seconds)),
+        "preemptions": run.preemptions,
+        "kv_usage_peak": _rounded(run.kv_peak),
+        "duration_s": _rounded(run.duration_s),
+        "engine": {
+            "gpus": spec.gpus,
+            "max_num_seqs": spec.max_num_seqs,
+            "max_num_batched_tokens": spec.max_num_batched_tokens,
+            "max_model_len": spec.max_model_len,
+            "kv_tokens": spec.blocks * spec.block_tokens,
+        },
+        "provenance": {
+            "measured_on": "twin",
+            "load": f"closed loop of {question.concurrency}"
+            if question.concurrency
+            else f"Poisson, {question.rate:g} requests/s",
+            "lengths": "uniform within 10 % of the given",
+            "seed": question.seed,
+            "version": version("stoker"),
+            "calibration": spec.cost.provenance,
+        },
+    }
+
+
+def _rounded(value: Any) -> float:
+    return float(f"{float(value):.6g}")
+
+
+def _print(document: dict[str, Any]) -> None:
+    from stoker.report.simulation.text import seconds
+
+    table(
+        ["", "mean", "P50", "P95", "P99"],
+        [
+            [
+                name.upper(),
+                *(
+                    "-" if document[f"{name}_{part}_s"] is None else seconds(document[f"{name}_{part}_s"])
+                    for part in ("mean", "p50", "p95", "p99")
+                ),
+            ]
+            for name in ("ttft", "tpot", "e2e")
+        ],
+    )
+    engine, source = document["engine"], document["provenance"]
+    console = out()
+    console.print(
+        f"{document['completed']} of {document['requests']} requests answered in {seconds(document['duration_s'])}: "
+        f"{document['requests_per_s']:.3g} requests/s, {document['output_tokens_per_s']:,.0f} answer tokens/s, "
+        f"engine busy {document['gpu_utilization']:.0%}"
+    )
+    console.print(
+        f"KV cache {engine['kv_tokens']:,} tokens, peak {document['kv_usage_peak']:.0%}; "
+        f"preemptions {document['preemptions']}; max-num-seqs {engine['max_num_seqs']}, "
+        f"max-num-batched-tokens {engine['max_num_batched_tokens']}"
+    )
+    console.print(
+        f"measured on the twin: {source['load']}, seed {source['seed']}, step times {source['calibration']}"
+    )

@@ -1,0 +1,100 @@
+"""One engine from a model, a GPU and a layout, with vLLM's own defaults for the rest."""
+
+from stoker.catalog.engines import release
+from stoker.catalog.gpus import Gpu
+from stoker.catalog.models import Attention, ModelArchitecture
+from stoker.catalog.versions import in_range
+from stoker.errors import StokerError
+from stoker.sizing.kv import sequence_bytes_per_gpu
+from stoker.sizing.memory import batch_defaults
+from stoker.sizing.weights import resolve_width, weight_bytes
+from stoker.twin.engine.spec import EngineSpec
+from stoker.twin.engine.timing import step_cost
+
+__all__ = ["engine_spec", "release_switches"]
+
+_GIB = 2**30
+_BLOCK_TOKENS = 16  # vllm/config/cache.py block_size
+# What is neither weights nor cache: context, NCCL, CUDA graphs, activations; facts 1g give 2 to 5 GiB.
+_OVERHEAD_GIB = 3.5
+
+
+def release_switches(engine: str, version: str) -> tuple[bool, int]:
+    """Whether a release reserves blocks for the whole prompt, and how many steps ahead it schedules.
+
+    vLLM has ``--scheduler-reserve-full-isl`` from 0.19 and schedules asynchronously by default from 0.14 (release
+    notes); other engines are taken to do neither.
+    """
+    if engine != "vllm":
+        return False, 0
+    return in_range(version, "0.19.0", None), int(in_range(version, "0.14.0", None))
+
+
+def engine_spec(
+    architecture: ModelArchitecture,
+    gpu: Gpu,
+    *,
+    tensor: int = 1,
+    pipeline: int = 1,
+    data: int = 1,
+    expert_parallel: bool = False,
+    quantization: str = "auto",
+    version: str | None = None,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    max_model_len: int | None = None,
+    gpu_memory_utilization: float = 0.92,
+) -> EngineSpec:
+    """The engine of one replica as ``vllm serve`` would start it.
+
+    Args:
+        architecture: the model.
+        gpu: GPU type.
+        tensor, pipeline, data: parallelism.
+        expert_parallel: experts are spread whole over the ranks.
+        quantization: as in the platform file; ``auto`` serves as published.
+        version: vLLM release; the catalogue's pinned one where None.
+        max_num_seqs, max_num_batched_tokens: vLLM's defaults for the GPU where None.
+        max_model_len: longest prompt and answer; the model's own where None.
+        gpu_memory_utilization: share of the memory that vLLM takes.
+
+    Raises:
+        StokerError: an encoder, or weights that leave no room for a cache.
+    """
+    if architecture.attention is Attention.NONE:
+        raise StokerError(f"{architecture.name} makes no tokens: the twin runs models that decode")
+    found = release("vllm", version)
+    width = resolve_width(architecture, gpu, precision="auto", quantization=quantization)
+    weights = weight_bytes(architecture, width)
+    ranks = tensor * pipeline * data
+    per_token = sequence_bytes_per_gpu(architecture, 10_000, 2.0, tensor=tensor, pipeline=pipeline) / 10_000
+    room = gpu.memory_gib * gpu_memory_utilization - weights / ranks / _GIB - _OVERHEAD_GIB
+    tokens = int(room * _GIB / per_token) * data
+    if tokens < _BLOCK_TOKENS * 64:
+        raise StokerError(
+            f"{architecture.name} does not fit: {weights / ranks / _GIB:.0f} GiB of weights on each of {ranks} "
+            f"{gpu.name} with {gpu.memory_gib:g} GiB leave no room for a KV cache",
+            fix="more tensor parallelism, a larger GPU, or quantisation; `stoker size` shows what fits",
+        )
+    batch = batch_defaults(gpu, gpu.memory_gib, found.defaults)
+    reserve, lookahead = release_switches("vllm", found.version)
+    sequences = max_num_seqs or batch.max_num_seqs
+    return EngineSpec(
+        cost=step_cost(
+            architecture,
+            gpu,
+            tensor=tensor,
+            pipeline=pipeline,
+            data=data,
+            expert_parallel=expert_parallel,
+            quantization=quantization,
+        ),
+        gpus=ranks,
+        max_num_seqs=sequences,
+        max_num_batched_tokens=max(max_num_batched_tokens or batch.max_num_batched_tokens, sequences),
+        max_model_len=min(max_model_len or architecture.max_context, tokens),
+        blocks=tokens // _BLOCK_TOKENS,
+        block_tokens=_BLOCK_TOKENS,
+        reserve_full_prompt=reserve,
+        lookahead=lookahead,
+    )
