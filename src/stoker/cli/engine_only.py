@@ -48,7 +48,13 @@ def answer(question: EngineQuestion, output: Output) -> None:
     """
     if question.model is None or question.gpu is None:
         raise InputError(
-            [Problem("an engine needs a model and a GPU", wanted="--model and --gpu", fix="--model llama-3-8b --gpu H100")]
+            [
+                Problem(
+                    "an engine needs a model and a GPU",
+                    wanted="--model and --gpu",
+                    fix="--model llama-3-8b --gpu H100",
+                )
+            ]
         )
     if (question.concurrency is None) == (question.rate is None):
         raise InputError(

@@ -17,9 +17,7 @@ __all__ = ["simulate"]
 
 _FILES = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[FILE]...", help="Platform file; several with --compare.", show_default=False
-    ),
+    typer.Argument(metavar="[FILE]...", help="Platform file; several with --compare.", show_default=False),
 ]
 
 
@@ -28,11 +26,16 @@ def simulate(
     *,
     trace: Annotated[
         Path | None,
-        typer.Option(help="Requests: Azure, BurstGPT, Mooncake or own CSV, JSONL, Parquet.", show_default=False),
+        typer.Option(
+            help="Requests: Azure, BurstGPT, Mooncake or own CSV, JSONL, Parquet.", show_default=False
+        ),
     ] = None,
     duration: Annotated[
         str | None,
-        typer.Option(help="Virtual time, as 90m, 12h, 30d; a longer one stretches the trace.", show_default="the trace's"),
+        typer.Option(
+            help="Virtual time, as 90m, 12h, 30d; a longer one stretches the trace.",
+            show_default="the trace's",
+        ),
     ] = None,
     profile: Annotated[
         str, typer.Option(help="Shape of a stretched trace: flat, diurnal, weekly, or a file of rates.")
@@ -45,7 +48,8 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="Of everything random: same seed, same bytes.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Runs with --compare, for its intervals.")] = 5,
     baseline: Annotated[
-        str | None, typer.Option(help="vanilla: the same traffic on a cluster without the upgrades, beside it.")
+        str | None,
+        typer.Option(help="vanilla: the same traffic on a cluster without the upgrades, beside it."),
     ] = None,
     upgrades: Annotated[
         str | None,
@@ -55,13 +59,18 @@ def simulate(
         bool, typer.Option(help="Training jobs, notebooks and services of the other tenants.")
     ] = True,
     series: Annotated[
-        Path | None, typer.Option(help="Write the run over time: a .parquet or .csv file.", show_default=False)
+        Path | None,
+        typer.Option(help="Write the run over time: a .parquet or .csv file.", show_default=False),
     ] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Several platform files under one traffic.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Several platform files under one traffic.")
+    ] = False,
     engine_only: Annotated[
         bool, typer.Option("--engine-only", help="One engine alone: closed loop, or --rate.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="Engine only: catalogue id or Hugging Face repository.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Engine only: catalogue id or Hugging Face repository.")
+    ] = None,
     gpu: Annotated[str | None, typer.Option(help="Engine only: GPU type.")] = None,
     tp: Annotated[int, typer.Option(min=1, max=64, help="Engine only: tensor parallelism.")] = 1,
     pp: Annotated[int, typer.Option(min=1, max=64, help="Engine only: pipeline parallelism.")] = 1,
@@ -78,7 +87,9 @@ def simulate(
     concurrency: Annotated[
         int | None, typer.Option(min=1, max=100_000, help="Engine only: clients of a closed loop.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=1e-6, help="Engine only: requests a second, Poisson.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1e-6, help="Engine only: requests a second, Poisson.")
+    ] = None,
     input_tokens: Annotated[int, typer.Option(min=1, help="Engine only: prompt length.")] = 1024,
     output_tokens: Annotated[int, typer.Option(min=1, help="Engine only: answer length.")] = 256,
     requests: Annotated[
@@ -136,7 +147,9 @@ def simulate(
         )
         return
     if not files:
-        raise InputError([Problem("no platform file", wanted="a platform file", fix="stoker init writes one")])
+        raise InputError(
+            [Problem("no platform file", wanted="a platform file", fix="stoker init writes one")]
+        )
     scenario = _scenario(
         trace=trace,
         duration=duration,
@@ -154,7 +167,9 @@ def simulate(
             [Problem("several platform files", found=" ".join(files), wanted="one", fix="add --compare")]
         )
     if baseline not in {None, "vanilla"}:
-        raise InputError([Problem("unknown baseline", found=baseline, wanted="vanilla", fix="--baseline vanilla")])
+        raise InputError(
+            [Problem("unknown baseline", found=baseline, wanted="vanilla", fix="--baseline vanilla")]
+        )
     outcomes = _simulate(
         files[0], scenario, upgrades, seed=seed, baseline=baseline is not None, neighbours=neighbours
     )
@@ -179,7 +194,13 @@ def _scenario(
 
     if trace is None:
         raise InputError(
-            [Problem("no trace", wanted="--trace FILE", fix="docs/traffic.md lists the formats and where to get one")]
+            [
+                Problem(
+                    "no trace",
+                    wanted="--trace FILE",
+                    fix="docs/traffic.md lists the formats and where to get one",
+                )
+            ]
         )
     with progress_bar(f"reading {trace.name}", None) as tell:
         found = read_trace(trace, lambda rows: tell(float(rows)))
@@ -207,7 +228,11 @@ def _seconds(duration: str | None) -> float | None:
         seconds = float("nan")
     if not 0 < seconds <= 366 * 86_400:
         raise InputError(
-            [Problem("no duration", path="--duration", found=duration, wanted="as 90m, 12h, 30d, up to a year")]
+            [
+                Problem(
+                    "no duration", path="--duration", found=duration, wanted="as 90m, 12h, 30d, up to a year"
+                )
+            ]
         )
     return seconds
 
@@ -221,7 +246,9 @@ def _shares(given: list[str]) -> dict[str, float]:
         except ValueError:
             value = -1.0
         if not equals or not value > 0:
-            raise InputError([Problem("no share", path="--share", found=entry, wanted="MODEL=WEIGHT, above 0")])
+            raise InputError(
+                [Problem("no share", path="--share", found=entry, wanted="MODEL=WEIGHT, above 0")]
+            )
         shares[name] = value
     return shares
 
@@ -236,7 +263,11 @@ def _upgrades(given: str | None) -> "frozenset[Upgrade]":
     unknown = [name for name in names if name not in known and name != "none"]
     if unknown:
         raise InputError(
-            [Problem("no such upgrade", path="--upgrades", found=unknown[0], wanted=f"none, {', '.join(known)}")]
+            [
+                Problem(
+                    "no such upgrade", path="--upgrades", found=unknown[0], wanted=f"none, {', '.join(known)}"
+                )
+            ]
         )
     return frozenset(known[name] for name in names if name in known)
 

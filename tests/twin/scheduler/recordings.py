@@ -271,7 +271,7 @@ class _Open:
 
 def _tenancy(policies: list[Object]) -> Any:
     try:
-        from stoker.twin.admission import Tenancy  # noqa: PLC0415
+        from stoker.twin.admission import Tenancy
     except ImportError:
         return _Open(policies)
     return Tenancy(policies)

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from stoker.errors import InputError, Problem, StokerError
 from stoker.twin.fleet.simulation import FleetRun
@@ -20,8 +21,9 @@ def write_series(run: FleetRun, path: Path) -> None:
     cluster = run.series.cluster()
     count = max(1, len(run.routes))
     names = [run.routes[int(number)].spec.name for number in columns.pop("workload")]
-    table: dict[str, list[object]] = {"time_s": columns.pop("time_s").tolist(), "workload": list(names)}
-    table |= {name: values.tolist() for name, values in columns.items()}
+    table: dict[str, list[Any]] = {"time_s": columns.pop("time_s").tolist(), "workload": list(names)}
+    for name, values in columns.items():
+        table[name] = list(values.tolist())
     for name, values in cluster.items():
         if name != "time_s":
             table[f"cluster_{name}"] = values.repeat(count).tolist()
@@ -33,13 +35,17 @@ def write_series(run: FleetRun, path: Path) -> None:
             writer.writerow(table)
             writer.writerows(zip(*table.values(), strict=True))
     else:
-        raise InputError([Problem("unknown ending", path="--series", found=path.name, wanted=".parquet or .csv")])
+        raise InputError(
+            [Problem("unknown ending", path="--series", found=path.name, wanted=".parquet or .csv")]
+        )
 
 
-def _parquet(table: dict[str, list[object]], path: Path) -> None:
+def _parquet(table: dict[str, list[Any]], path: Path) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise StokerError("writing Parquet needs pyarrow", fix="pip install 'stoker[parquet]', or --series FILE.csv") from error
+        raise StokerError(
+            "writing Parquet needs pyarrow", fix="pip install 'stoker[parquet]', or --series FILE.csv"
+        ) from error
     pq.write_table(pa.table(table), path)

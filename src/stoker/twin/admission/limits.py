@@ -23,8 +23,9 @@ _FIELDS = ("default", "defaultRequest", "min", "max", "maxLimitRequestRatio")
 
 
 def _complete(item: dict[str, Amounts], kind: str) -> dict[str, Amounts]:
-    """Defaults of the LimitRange itself: limits default to the maximum, requests to the limits or the minimum
-    (pkg/apis/core/v1/defaults.go SetDefaults_LimitRangeItem).
+    """Defaults of the LimitRange itself: limits default to the maximum, requests to the limits or the minimum.
+
+    Source: pkg/apis/core/v1/defaults.go SetDefaults_LimitRangeItem.
     """
     if kind == "Container":
         item["default"] = {**item["max"], **item["default"]}
@@ -67,22 +68,8 @@ def limit_problems(pod: Object, ranges: Sequence[Object]) -> list[str]:
 
 
 def _bounds(kind: str, item: Mapping[str, Amounts], requests: Amounts, limits: Amounts) -> Iterator[str]:
-    for name, least in sorted(item["min"].items()):
-        word = written(name, least)
-        if name not in requests:
-            yield f"minimum {name} usage per {kind} is {word}.  No request is specified"
-        elif requests[name] < least:
-            yield f"minimum {name} usage per {kind} is {word}, but request is {written(name, requests[name])}"
-        elif name in limits and limits[name] < least:
-            yield f"minimum {name} usage per {kind} is {word}, but limit is {written(name, limits[name])}"
-    for name, greatest in sorted(item["max"].items()):
-        word = written(name, greatest)
-        if name not in limits:
-            yield f"maximum {name} usage per {kind} is {word}.  No limit is specified"
-        elif limits[name] > greatest:
-            yield f"maximum {name} usage per {kind} is {word}, but limit is {written(name, limits[name])}"
-        elif requests.get(name, Decimal(0)) > greatest:
-            yield f"maximum {name} usage per {kind} is {word}, but request is {written(name, requests[name])}"
+    yield from _too_little(kind, item["min"], requests, limits)
+    yield from _too_much(kind, item["max"], requests, limits)
     for name, ratio in sorted(item["maxLimitRequestRatio"].items()):
         asked, limit = requests.get(name), limits.get(name)
         if not asked or not limit:
@@ -92,3 +79,25 @@ def _bounds(kind: str, item: Mapping[str, Amounts], requests: Amounts, limits: A
                 f"{name} max limit to request ratio per {kind} is {ratio}, but provided ratio is "
                 f"{float(limit / asked):f}"
             )
+
+
+def _too_little(kind: str, least_of: Amounts, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    for name, least in sorted(least_of.items()):
+        word = written(name, least)
+        if name not in requests:
+            yield f"minimum {name} usage per {kind} is {word}.  No request is specified"
+        elif requests[name] < least:
+            yield f"minimum {name} usage per {kind} is {word}, but request is {written(name, requests[name])}"
+        elif name in limits and limits[name] < least:
+            yield f"minimum {name} usage per {kind} is {word}, but limit is {written(name, limits[name])}"
+
+
+def _too_much(kind: str, most_of: Amounts, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    for name, greatest in sorted(most_of.items()):
+        word = written(name, greatest)
+        if name not in limits:
+            yield f"maximum {name} usage per {kind} is {word}.  No limit is specified"
+        elif limits[name] > greatest:
+            yield f"maximum {name} usage per {kind} is {word}, but limit is {written(name, limits[name])}"
+        elif requests.get(name, Decimal(0)) > greatest:
+            yield f"maximum {name} usage per {kind} is {word}, but request is {written(name, requests[name])}"

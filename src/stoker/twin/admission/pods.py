@@ -62,8 +62,10 @@ def resource_problems(pod: Object) -> list[str]:
 
 
 def usage(spec: Object, field: str) -> Amounts:
-    """``requests`` or ``limits`` of a pod: of its containers and sidecars together, or what an init container needs beside
-    the sidecars before it, if that is more; plus overhead (component-helpers resource/helpers.go).
+    """``requests`` or ``limits`` of a pod.
+
+    Those of its containers and sidecars together, or what an init container needs beside the sidecars before it, if that
+    is more; plus overhead (component-helpers resource/helpers.go).
     """
     total: Amounts = {}
     for container in spec.get("containers") or ():

@@ -41,32 +41,33 @@ def covers(quota: Object, spec: Object) -> bool:
 
 
 def _in_scope(entry: Object, spec: Object) -> bool:
-    name = entry["scopeName"]
+    name: str = entry["scopeName"]
     if name == "PriorityClass":
         return _by_priority(entry, str(spec.get("priorityClassName") or ""))
     if name in {"Terminating", "NotTerminating"}:
-        return (spec.get("activeDeadlineSeconds") is not None) == (name == "Terminating")
+        bounded: bool = spec.get("activeDeadlineSeconds") is not None
+        return bounded == (name == "Terminating")
     if name in {"BestEffort", "NotBestEffort"}:
         asks = any(
             (container.get("resources") or {}).get(field)
             for _, _, container in containers_of(spec)
             for field in ("requests", "limits")
         )
-        return bool(asks) == (name == "NotBestEffort")
+        return asks == (name == "NotBestEffort")
     if name == "CrossNamespacePodAffinity":
         return _crosses_namespaces(spec)
     return False
 
 
 def _by_priority(entry: Object, name: str) -> bool:
-    operator, values = entry.get("operator"), entry.get("values") or ()
+    operator = entry.get("operator")
+    values: tuple[str, ...] = tuple(entry.get("values") or ())
     if operator == "Exists":
         return bool(name)
     if operator == "DoesNotExist":
         return not name
     if operator == "In":
-        return bool(name) and name in values
-    # NotIn wants a class too: a label selector over the class name, which a pod without one does not carry ... but matches.
+        return name != "" and name in values
     return name not in values
 
 

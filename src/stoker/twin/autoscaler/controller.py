@@ -109,9 +109,10 @@ def _propose(
     errors = 0
     for metric in spec.metrics:
         reading = readings(metric)
+        if reading.error:
+            errors += 1
+            continue
         try:
-            if reading.error:
-                raise NoMetricsError(reading.error)
             wanted = replicas_for(
                 spec, metric, current, value=reading.value, pods=reading.pods, ready=ready, now=now
             )

@@ -10,6 +10,9 @@
 
 from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stoker.twin.engine.compiled import Column, compiled
 from stoker.twin.engine.layout import (
     AT_LIVE,
@@ -29,7 +32,7 @@ from stoker.twin.engine.layout import (
 )
 from stoker.twin.engine.prefix import hit_entries
 
-__all__ = ["Policy", "choose", "scatter"]
+__all__ = ["Policy", "choose", "scatter", "scatter_all"]
 
 
 class Policy(IntEnum):
@@ -56,6 +59,15 @@ def scatter(index: int, seed: int) -> int:
     value = ((value ^ (value >> 16)) * 569420461) & 0x7FFFFFFF
     value = ((value ^ (value >> 15)) * 1935289751) & 0x7FFFFFFF
     return value ^ (value >> 16)
+
+
+def scatter_all(index: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """`scatter` of every index."""
+    value = (index ^ (seed * 668265263)) & 0x7FFFFFFF
+    value = ((value ^ (value >> 16)) * 569420461) & 0x7FFFFFFF
+    value = ((value ^ (value >> 15)) * 1935289751) & 0x7FFFFFFF
+    scattered: NDArray[np.int64] = value ^ (value >> 16)
+    return scattered
 
 
 @compiled

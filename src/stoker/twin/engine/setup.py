@@ -50,11 +50,14 @@ def engine_spec(
     Args:
         architecture: the model.
         gpu: GPU type.
-        tensor, pipeline, data: parallelism.
+        tensor: tensor parallelism.
+        pipeline: pipeline parallelism.
+        data: data parallelism, of the attention.
         expert_parallel: experts are spread whole over the ranks.
         quantization: as in the platform file; ``auto`` serves as published.
         version: vLLM release; the catalogue's pinned one where None.
-        max_num_seqs, max_num_batched_tokens: vLLM's defaults for the GPU where None.
+        max_num_seqs: batch bound; vLLM's default for the GPU where None.
+        max_num_batched_tokens: tokens of a step; the same.
         max_model_len: longest prompt and answer; the model's own where None.
         gpu_memory_utilization: share of the memory that vLLM takes.
 

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stoker.twin.admission import Tenancy
-from stoker.twin.scheduler import ClusterState, schedule
-
 from stoker.kube.quantities import parse
+from stoker.twin.admission import Tenancy
 from stoker.twin.fleet.agenda import Agenda
 from stoker.twin.fleet.cpu import paces
 from stoker.twin.fleet.memory import victims
 from stoker.twin.fleet.pods import PodRun, Reason
 from stoker.twin.fleet.spec import NodeGroup
 from stoker.twin.fleet.transfers import Source
+from stoker.twin.scheduler import ClusterState, schedule
 
 __all__ = ["Machines", "NodeRun"]
 

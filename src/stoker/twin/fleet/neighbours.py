@@ -1,5 +1,6 @@
 """Training jobs, notebooks and microservices beside the inference: they come, take what they get, use what they want."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from stoker.twin.fleet.machines import Machines
@@ -9,7 +10,7 @@ from stoker.twin.fleet.spec import Neighbour
 __all__ = ["NeighbourRuns", "Tally"]
 
 _GRACE_S = 30.0  # terminationGracePeriodSeconds where a pod says nothing
-_RETRY_S = 60.0  # a Job controller's pause after a refusal
+_TRIES = 16  # of those who wait, whenever something is free: each asks again now and then, not all at once
 _RAMP_S = 600.0  # until a job has its peak memory: data loaders and caches fill in minutes (an assumption)
 _BACK_OFF_LIMIT = 6  # Job backoffLimit by default
 
@@ -20,6 +21,7 @@ class Tally:
 
     submitted: int = 0
     finished: int = 0
+    refused: int = 0
     preempted: int = 0
     oom_kills: int = 0
     given_up: int = 0
@@ -36,15 +38,29 @@ class NeighbourRuns:
         self.agenda = machines.agenda
         self.tallies: dict[str, Tally] = {}
         self._of: dict[tuple[str, str], Neighbour] = {}
+        self._queues: dict[str, deque[Neighbour]] = {}
+        self._admitted: dict[str, int] = {}
         self._kills: dict[tuple[str, str], int] = {}
+        self._refused = False
 
     def add(self, neighbour: Neighbour) -> None:
         """Submit it when its time comes."""
-        self.agenda.at(neighbour.arrival_s, self._submit, neighbour, True)
+        self.agenda.at(neighbour.arrival_s, self._arrive, neighbour)
 
-    def _submit(self, neighbour: Neighbour, first: bool) -> None:  # noqa: FBT001 - an agenda calls by position
-        tally = self.tallies.setdefault(neighbour.kind, Tally())
-        tally.submitted += first
+    def _arrive(self, neighbour: Neighbour) -> None:
+        self.tallies.setdefault(neighbour.kind, Tally()).submitted += 1
+        self._submit(neighbour)
+
+    def _submit(self, neighbour: Neighbour) -> None:
+        metadata = neighbour.pod["metadata"]
+        namespace = metadata["namespace"]
+        if self._queues.get(namespace):
+            # Others of the tenant wait for its quota already.
+            self._queues[namespace].append(neighbour)
+            return
+        self._try(neighbour)
+
+    def _try(self, neighbour: Neighbour) -> bool:
         metadata = neighbour.pod["metadata"]
         key = (metadata["namespace"], metadata["name"])
         self._of[key] = neighbour
@@ -58,11 +74,27 @@ class NeighbourRuns:
             grace_s=_GRACE_S,
             cores=neighbour.cores,
         )
+        self._refused = False
+        self._admitted[key[0]] = self._admitted.get(key[0], 0) + 1
         self.machines.submit(pod)
+        return not self._refused
 
     def pod_refused(self, pod: PodRun, message: str) -> None:  # noqa: ARG002 - the pod carries the message too
-        """Quota: asked again later, as a Job controller does."""
-        self.agenda.after(_RETRY_S, self._submit, self._of[pod.key], False)
+        """Quota: it waits for others of its tenant to end. Refused while nobody else has any of it, it never can be admitted."""
+        self._refused = True
+        neighbour = self._of[pod.key]
+        namespace = pod.key[0]
+        self._admitted[namespace] -= 1
+        if self._admitted[namespace] == 0:
+            self.tallies[neighbour.kind].refused += 1
+        else:
+            self._queues.setdefault(namespace, deque()).append(neighbour)
+
+    def _next(self, namespace: str) -> None:
+        """Somebody's share of the quota is free: some of those who wait are tried, the longest first."""
+        queue = self._queues.get(namespace, deque())
+        for _ in range(min(len(queue), _TRIES)):
+            self._try(queue.popleft())
 
     def pod_bound(self, pod: PodRun) -> None:
         """It runs: it takes its memory, and ends when its time is up."""
@@ -97,7 +129,9 @@ class NeighbourRuns:
             tally.finished += 1
         elif reason != Reason.OOM and neighbour.kind != "notebook":
             # Its controller makes another pod; a notebook is deleted with its state and not made again (facts 1f).
-            self.agenda.after(1.0, self._submit, neighbour, False)
+            self.agenda.after(1.0, self._submit, neighbour)
+        self._admitted[pod.key[0]] -= 1
+        self.agenda.after(0.0, self._next, pod.key[0])
 
     def pod_killed(self, pod: PodRun) -> None:
         """Out of memory: its container starts again and uses as much again, until its controller gives up."""

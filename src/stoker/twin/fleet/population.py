@@ -76,7 +76,7 @@ def _jobs(
         number += 1
         gpus = min(int(rng.choice(sizes, p=weights)), largest)
         length = float(np.exp(np.log(median) + sigma * rng.standard_normal()))
-        asked = gpus * float(rng.uniform(32, 96)) * _GIB
+        asked = gpus * float(rng.uniform(32, 96) if training else rng.uniform(8, 28)) * _GIB
         used = asked * _use(rng)
         cores = gpus * 8.0
         amounts = {

@@ -147,6 +147,7 @@ def summarise(run: FleetRun, duration_s: float) -> Result:
             kind: {
                 "submitted": tally.submitted,
                 "finished": tally.finished,
+                "refused": tally.refused,
                 "preempted": tally.preempted,
                 "oom_kills": tally.oom_kills,
                 "given_up": tally.given_up,

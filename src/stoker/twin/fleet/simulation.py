@@ -5,23 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from stoker.twin.admission import Tenancy
-from stoker.twin.fleet.scaling import make_scaler
-from stoker.twin.scheduler import ClusterState
-from stoker.twin.workload import Traffic
 
+from stoker.twin.admission import Tenancy
 from stoker.twin.engine import Load, Service, make_service
 from stoker.twin.engine import layout as at
-from stoker.twin.engine.route import scatter
+from stoker.twin.engine.route import scatter_all
 from stoker.twin.fleet.agenda import Agenda
 from stoker.twin.fleet.faults import FaultRuns
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.neighbours import NeighbourRuns
 from stoker.twin.fleet.nodes import NodeScaler
+from stoker.twin.fleet.scaling import make_scaler
 from stoker.twin.fleet.series import Series
 from stoker.twin.fleet.spec import FleetSpec, WorkloadSpec
 from stoker.twin.fleet.transfers import Source
 from stoker.twin.fleet.workload import WorkloadRun
+from stoker.twin.scheduler import ClusterState
+from stoker.twin.workload import Traffic
 
 __all__ = ["FleetRun", "Route", "run_fleet"]
 
@@ -166,8 +166,8 @@ def _requests_of(traffic: Traffic, model: str, *, only: bool) -> NDArray[np.int6
 
 def _lots(index: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """A number in [0, 100) for each request, the same in every fleet: so canary splits are paired too."""
-    values = np.fromiter((scatter(int(i), seed) for i in index), np.float64, len(index))
-    return values * (100.0 / 2**31)
+    lots: NDArray[np.float64] = scatter_all(index, seed & 0x7FFFFFFF) * (100.0 / 2**31)
+    return lots
 
 
 def _service(spec: WorkloadSpec, traffic: Traffic, index: NDArray[np.int64], seed: int) -> Service:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stoker.twin.autoscaler.replicas import PodSample
 from stoker.twin.engine import Service
 from stoker.twin.engine import layout as at
-from stoker.twin.autoscaler.replicas import PodSample
 from stoker.twin.engine.gauges import Rows
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.pods import PodRun, Reason, named

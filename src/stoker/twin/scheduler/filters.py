@@ -41,17 +41,9 @@ def read(state: ClusterState, pod: PodInfo) -> Reading:
 
 def filter_node(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Reading) -> Refusal | None:
     """None where the pod can run on the node as it is."""
-    if node.unschedulable and not any(
-        tolerates(toleration, _UNSCHEDULABLE) for toleration in pod.tolerations
-    ):
-        return Refusal(("node(s) were unschedulable",), True)
-    wanted = pod.spec.get("nodeName")
-    if wanted and wanted != node.name:
-        return Refusal(("node(s) didn't match the requested node name",), True)
-    if node.taints and untolerated(node.taints, pod.tolerations):
-        return Refusal(("node(s) had untolerated taint(s)",), True)
-    if not node_fits(pod.spec, node.name, node.labels):
-        return Refusal(("node(s) didn't match Pod's node affinity/selector",), True)
+    place = _placement(pod, node)
+    if place:
+        return Refusal((place,), True)
     if pod.ports and _port_conflict(pod, node):
         return Refusal(("node(s) didn't have free ports for the requested pod ports",), False)
     short = _resources(pod, node)
@@ -69,6 +61,22 @@ def filter_node(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Read
     if pod.resource_claims and devices_for(state, pod, node) is None:
         return Refusal(("cannot allocate all claims",), True)
     return None
+
+
+def _placement(pod: PodInfo, node: NodeInfo) -> str:
+    """Why the node keeps the pod off whatever runs on it: NodeUnschedulable, NodeName, TaintToleration, NodeAffinity."""
+    if node.unschedulable and not any(
+        tolerates(toleration, _UNSCHEDULABLE) for toleration in pod.tolerations
+    ):
+        return "node(s) were unschedulable"
+    wanted = pod.spec.get("nodeName")
+    if wanted and wanted != node.name:
+        return "node(s) didn't match the requested node name"
+    if node.taints and untolerated(node.taints, pod.tolerations):
+        return "node(s) had untolerated taint(s)"
+    if not node_fits(pod.spec, node.name, node.labels):
+        return "node(s) didn't match Pod's node affinity/selector"
+    return ""
 
 
 def _port_conflict(pod: PodInfo, node: NodeInfo) -> bool:

@@ -126,8 +126,10 @@ def _most(total: dict[str, int], other: Mapping[str, int]) -> None:
 
 
 def _requests(spec: Object) -> tuple[dict[str, int], dict[str, int]]:
-    """What the pod asks for: containers and sidecars together, or what an init container needs beside the sidecars
-    started before it, if that is more; plus overhead (component-helpers resource/helpers.go PodRequests).
+    """What the pod asks for.
+
+    Containers and sidecars together, or what an init container needs beside the sidecars started before it, if that is
+    more; plus overhead (component-helpers resource/helpers.go PodRequests).
     """
     totals: tuple[dict[str, int], dict[str, int]] = ({}, {})
     for pair in _containers(spec):

@@ -42,9 +42,12 @@ def preempt(state: ClusterState, pod: PodInfo, refusals: Mapping[str, Refusal]) 
     if pod.spec.get("preemptionPolicy") == "Never":
         return Preemption(None, "not eligible due to preemptionPolicy=Never.", {})
     nominated = state.nodes.get(pod.nominated)
-    if nominated is not None and not refusals[nominated.name].unresolvable:
-        if any(other.priority < pod.priority and other.terminating for other in nominated.pods.values()):
-            return Preemption(None, "not eligible due to a terminating pod on the nominated node.", {})
+    if (
+        nominated is not None
+        and not refusals[nominated.name].unresolvable
+        and any(other.priority < pod.priority and other.terminating for other in nominated.pods.values())
+    ):
+        return Preemption(None, "not eligible due to a terminating pod on the nominated node.", {})
     reasons: dict[str, tuple[str, ...]] = dict.fromkeys(state.nodes, (_NO_HELP,))
     candidates: list[Candidate] = []
     for name, refusal in refusals.items():
@@ -123,7 +126,9 @@ def _by_budget(state: ClusterState, pods: Sequence[PodInfo]) -> tuple[list[PodIn
 
 
 def _best(candidates: Sequence[Candidate]) -> Candidate:
-    """Fewest broken budgets; lowest of the highest priorities; lowest sum of priorities; fewest victims; and the one whose
+    """The candidate that does the least harm.
+
+    Fewest broken budgets; lowest of the highest priorities; lowest sum of priorities; fewest victims; and the one whose
     most important victims started last.
     """
 

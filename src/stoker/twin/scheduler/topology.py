@@ -172,15 +172,12 @@ def preference_scores(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInf
     counts: dict[Pair, int] = {}
     for node in state.nodes.values():
         for other in node.pods.values():
-            for term in pod.preferred:
-                if term.selects(other, state.namespaces):
-                    _count(counts, node, term.topology_key, term.weight)
-            for term in other.preferred:
-                if term.selects(pod, state.namespaces):
-                    _count(counts, node, term.topology_key, term.weight)
-            for term in other.affinity:
-                if term.selects(pod, state.namespaces):
-                    _count(counts, node, term.topology_key, _HARD_AFFINITY_WEIGHT)
+            wishes = [(term, other, term.weight) for term in pod.preferred]
+            wishes += [(term, pod, term.weight) for term in other.preferred]
+            wishes += [(term, pod, _HARD_AFFINITY_WEIGHT) for term in other.affinity]
+            for term, about, weight in wishes:
+                if term.selects(about, state.namespaces):
+                    _count(counts, node, term.topology_key, weight)
     if not counts:
         return [0] * len(nodes) if pod.preferred else None
     raw = [sum(counts.get(pair, 0) for pair in node.labels.items()) for node in nodes]

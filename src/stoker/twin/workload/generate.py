@@ -84,7 +84,8 @@ def _arrivals(
     rates = profile.over(duration_s)
     edges = np.minimum(np.arange(len(rates) + 1) * profile.span_s, duration_s)
     done = np.concatenate(([0.0], np.cumsum(rates * np.diff(edges))))
-    return np.interp(work, done / done[-1], edges)
+    arrival: NDArray[np.float64] = np.interp(work, done / done[-1], edges)
+    return arrival
 
 
 def _strung(trace: Traffic, arrival: NDArray[np.float64], duration_s: float) -> Traffic:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,8 @@ class RateProfile:
         """Relative rates of ``duration_s`` seconds, one per span; their mean is 1 again, so that totals are kept."""
         count = max(1, int(np.ceil(duration_s / self.span_s)))
         rates = np.resize(np.array(self.rates, np.float64), count)
-        return rates / rates.mean()
+        scaled: NDArray[np.float64] = rates / rates.mean()
+        return scaled
 
 
 def _normal(name: str, span_s: float, rates: Sequence[float]) -> RateProfile:
@@ -112,7 +114,7 @@ def _from_table(path: Path, service: str) -> RateProfile:
             [Problem("several services in one table", file=str(path), found=known, fix=f"{path}:SERVICE")]
         )
     rows.sort()
-    spans = {round(b[0] - a[0], 6) for a, b in zip(rows, rows[1:], strict=False)}
+    spans = {round(b[0] - a[0], 6) for a, b in pairwise(rows)}
     if len(rows) < 2 or len(spans) != 1 or sum(rate for _, rate in rows) <= 0:
         raise InputError(
             [

@@ -122,10 +122,8 @@ def _read_text(path: Path, progress: Callable[[int], None] | None) -> tuple[_Col
 
 
 def _read_chunk(lines: Sequence[str], used: Format, where: dict[str, int], columns: _Columns) -> None:
-    rows = [line.rstrip("\r\n").split(",") for line in lines]
-    width = max(where.values())
-    for row in rows:
-        row += [""] * (width + 1 - len(row))
+    width = max(where.values()) + 1
+    rows = [_fields(line, width) for line in lines]
     columns.times.append(_times([row[where["time"]] for row in rows], used))
     columns.prompts.append(_numbers([row[where["input"]] for row in rows]))
     columns.answers.append(_numbers([row[where["output"]] for row in rows]))
@@ -136,6 +134,12 @@ def _read_chunk(lines: Sequence[str], used: Format, where: dict[str, int], colum
         if name in where:
             values = [known.setdefault(row[where[name]].strip(), len(known)) for row in rows]
             found.append(np.array(values, np.int16))
+
+
+def _fields(line: str, width: int) -> list[str]:
+    """Fields of a row, empty ones where it is too short."""
+    fields = line.rstrip("\r\n").split(",")
+    return fields + [""] * (width - len(fields))
 
 
 def _numbers(texts: Sequence[str]) -> NDArray[np.float64]:

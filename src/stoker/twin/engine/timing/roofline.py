@@ -27,7 +27,31 @@ from stoker.twin.engine.timing.figures import Figures, figures_for
 __all__ = ["Layout", "step_cost"]
 
 # Token counts at which the table has a value: dense where graphs and tiles change, sparse where arithmetic rules.
-KNOTS: Final = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192, 16384)
+KNOTS: Final = (
+    1,
+    2,
+    4,
+    8,
+    12,
+    16,
+    24,
+    32,
+    48,
+    64,
+    96,
+    128,
+    192,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    1536,
+    2048,
+    4096,
+    8192,
+    16384,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +93,6 @@ def step_cost(
     expert_parallel: bool = False,
     quantization: str = "auto",
     kv_dtype: str = "auto",
-    version: str | None = None,
     figures: Figures | None = None,
 ) -> StepCost:
     """Seconds of a step of one replica.
@@ -77,16 +100,17 @@ def step_cost(
     Args:
         architecture: the model.
         gpu: GPU type.
-        tensor, pipeline, data: parallelism.
+        tensor: tensor parallelism.
+        pipeline: pipeline parallelism.
+        data: data parallelism, of the attention.
         expert_parallel: experts are spread whole over the ranks.
         quantization: as in the platform file; ``auto`` serves as published.
         kv_dtype: ``auto`` is 16 bits.
-        version: vLLM release; None for the newest that was measured.
         figures: in place of the calibration's.
     """
     layout = Layout(tensor, pipeline, data, expert_parallel)
     width = resolve_width(architecture, gpu, precision="auto", quantization=quantization)
-    known = figures or figures_for(architecture, gpu, width.quantization, version)
+    known = figures or figures_for(architecture, gpu, width.quantization)
     parts = _parts(architecture, layout, float(weight_bytes(architecture, width)))
     peak = _peak(gpu, width.quantization, width.dtype)
     seconds = tuple(_step(architecture, gpu, layout, parts, peak, known, tokens) for tokens in KNOTS)
@@ -96,10 +120,11 @@ def step_cost(
     return StepCost(
         knot_tokens=KNOTS,
         knot_seconds=seconds,
-        mixed_seconds=tuple(value + known.mixed_s for value in seconds),
+        mixed_seconds=tuple(value + known.mixed_layer_s * architecture.layers for value in seconds),
         kv_read_s=per_token / (bandwidth * known.kv_bandwidth * data),
         decode_seq_s=known.sequence_s,
-        prefill_pair_s=_pair_flops(architecture, tensor) / (gpu.tflops.get("bf16", gpu.tflops["fp16"]) * 1e12 * known.attention),
+        prefill_pair_s=_pair_flops(architecture, tensor)
+        / (gpu.tflops.get("bf16", gpu.tflops["fp16"]) * 1e12 * known.attention),
         prefill_chunk_s=known.chunk_s,
         arrival_s=known.arrival_s,
         arrival_token_s=known.arrival_token_s,
@@ -160,14 +185,16 @@ def _step(
         bandwidth * known.expert_bandwidth
     )
     computing = parts.flops * tokens / (peak * known.arithmetic)
-    norm = (reading**known.knee + computing**known.knee) ** (1.0 / known.knee)
+    norm: float = (reading**known.knee + computing**known.knee) ** (1.0 / known.knee)
     talking = 0.0
     if layout.tensor * layout.data > 1:
         message = tokens * architecture.hidden_size * 2.0
         link = gpu.interconnect.gb_per_s * 1e9 / 2
         rounds = 2 * architecture.layers
         ranks = layout.tensor * layout.data
-        talking = rounds * (known.link_latency_s * (ranks.bit_length() - 1) ** 0.5 + message / (link * known.link))
+        talking = rounds * (
+            known.link_latency_s * (ranks.bit_length() - 1) ** 0.5 + message / (link * known.link)
+        )
     host = known.host_s + known.layer_s * architecture.layers
     return norm + talking + host
 
@@ -180,4 +207,5 @@ def _pair_flops(architecture: ModelArchitecture, tensor: int) -> float:
     if architecture.mla is not None:
         dimension = (architecture.mla.nope_dim + architecture.mla.rope_dim + architecture.mla.value_dim) // 2
     layers = architecture.layers - architecture.sliding_layers
-    return 4.0 * dimension * architecture.attention_heads * layers / tensor
+    flops: float = 4.0 * dimension * architecture.attention_heads * layers / tensor
+    return flops
