@@ -13,11 +13,13 @@ from stoker.cli.check import check
 from stoker.cli.components import components
 from stoker.cli.explain import explain
 from stoker.cli.init import init
+from stoker.cli.plan import plan
 from stoker.cli.render import render
 from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
 from stoker.cli.simulate import simulate
 from stoker.cli.size import size
+from stoker.cli.tune import tune
 from stoker.cli.validate import validate
 from stoker.errors import ExitCode, InputError, Problem, StokerError
 
@@ -68,7 +70,9 @@ app.command(short_help="What will fail in production, why, how to mend it.")(aud
 app.add_typer(rules_app, name="rules", short_help="What the audit knows.")
 app.command(short_help="Compile to every Kubernetes object.")(render)
 app.command(short_help="Pinned charts and their Helm values.")(components)
+app.command(short_help="Do the pods fit, in the scheduler's words?")(plan)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
+app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
 app.command(short_help="Validate rendered files strictly.")(validate)
 
 

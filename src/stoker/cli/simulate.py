@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stoker.twin.fleet.build import Upgrade
     from stoker.twin.scenario import Outcome, Scenario
 
-__all__ = ["simulate"]
+__all__ = ["make_scenario", "simulate"]
 
 _FILES = Annotated[
     list[str] | None,
@@ -150,7 +150,7 @@ def simulate(
         raise InputError(
             [Problem("no platform file", wanted="a platform file", fix="stoker init writes one")]
         )
-    scenario = _scenario(
+    scenario = make_scenario(
         trace=trace,
         duration=duration,
         profile=profile,
@@ -181,7 +181,7 @@ def simulate(
         err().print(f"the run over time is in {series}")
 
 
-def _scenario(
+def make_scenario(
     *,
     trace: Path | None,
     duration: str | None,
@@ -189,6 +189,11 @@ def _scenario(
     rate_scale: float,
     shares: list[str],
 ) -> "Scenario":
+    """Read what the options of a simulation say about its traffic.
+
+    Raises:
+        InputError: no trace, or an option that cannot be read.
+    """
     from stoker.twin.scenario import Scenario
     from stoker.twin.workload import read_profile, read_trace
 

@@ -166,8 +166,7 @@ def _requests_of(traffic: Traffic, model: str, *, only: bool) -> NDArray[np.int6
 
 def _lots(index: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """A number in [0, 100) for each request, the same in every fleet: so canary splits are paired too."""
-    lots: NDArray[np.float64] = scatter_all(index, seed & 0x7FFFFFFF) * (100.0 / 2**31)
-    return lots
+    return scatter_all(index, seed & 0x7FFFFFFF).astype(np.float64) * (100.0 / 2**31)
 
 
 def _service(spec: WorkloadSpec, traffic: Traffic, index: NDArray[np.int64], seed: int) -> Service:

@@ -24,7 +24,7 @@ class Figures:
         knee: exponent of the norm of reading and computing; larger is sharper.
         link: share of the link's bandwidth; ``link_latency_s`` per all-reduce.
         host_s, layer_s: per step, and per layer of it.
-        mixed_layer_s: more per layer of a step with prompt tokens: it is not launched as one graph.
+        mixed_s: more for a step with prompt tokens: it is not launched as one graph.
         sequence_s, chunk_s: per decoding sequence, per prompt chunk.
         arrival_s, arrival_token_s: per request and per prompt token, outside the steps.
         provenance: ``measured`` (this model on this GPU), ``interpolated`` (other models on it), ``extrapolated``.
@@ -40,7 +40,7 @@ class Figures:
     link_latency_s: float
     host_s: float
     layer_s: float
-    mixed_layer_s: float
+    mixed_s: float
     sequence_s: float
     chunk_s: float
     arrival_s: float
@@ -66,9 +66,9 @@ def figures_for(architecture: ModelArchitecture, gpu: Gpu, quantization: str) ->
     figures = Figures(**data["general"])
     own = data["gpus"].get(gpu.name)
     figures = _changed(figures, own if own is not None else data["families"].get(gpu.family) or {})
-    figures = _changed(figures, data["formats"].get(f"{gpu.family}/{quantization or '16 bit'}") or {})
+    figures = _changed(figures, data["formats"].get(f"{gpu.family}/{quantization}") or {})
     figures = _changed(figures, data["models"].get(architecture.name) or {})
-    measured = data["pairs"].get(f"{architecture.name}/{gpu.name}/{quantization or '16 bit'}")
+    measured = data["pairs"].get(f"{architecture.name}/{gpu.name}/{quantization}")
     if measured is not None:
         return replace(_changed(figures, measured), provenance="measured")
     return replace(figures, provenance="interpolated" if own is not None else "extrapolated")

@@ -120,7 +120,7 @@ def step_cost(
     return StepCost(
         knot_tokens=KNOTS,
         knot_seconds=seconds,
-        mixed_seconds=tuple(value + known.mixed_layer_s * architecture.layers for value in seconds),
+        mixed_seconds=tuple(value + known.mixed_s for value in seconds),
         kv_read_s=per_token / (bandwidth * known.kv_bandwidth * data),
         decode_seq_s=known.sequence_s,
         prefill_pair_s=_pair_flops(architecture, tensor)
