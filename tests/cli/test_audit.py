@@ -90,7 +90,8 @@ def test_a_baseline_hides_what_is_known_and_nothing_new(stoker: Run, folder: Pat
     [
         (("nowhere",), "does not exist"),
         (("-", "x"), "cannot stand beside other sources"),
-        ((".", "--context", "c"), "leave one out"),
+        ((".", "--context", "c"), "--context: reads a live cluster, and a source is named too"),
+        ((".", "-n", "a"), "--namespace: reads a live cluster, and a source is named too"),
         ((".", "--write"), "needs --fix"),
         ((".", "--rule", "gpu-quota-never-enforcd"), "did you mean gpu-quota-never-enforced"),
         ((".", "--baseline", "nowhere.json"), "cannot be read"),
@@ -113,6 +114,17 @@ def test_what_was_not_read_is_told(stoker: Run, folder: Path) -> None:
 
     assert "Not checked" in run.stdout
     assert "broken.yaml" in run.stdout
+
+
+def test_a_malformed_field_is_told_with_its_line(stoker: Run, folder: Path) -> None:
+    """The rules have not seen it: silence about it would be taken for health."""
+    (folder / "quota.yaml").write_text(f"{QUOTA}  scopes: all\n", encoding="utf-8")
+
+    run = stoker("audit", str(folder), *ONLY)
+
+    assert "ResourceQuota team-a/q in deploy/quota.yaml:9: spec.scopes is a string" in run.stdout.replace(
+        f"{folder.parent}/", ""
+    )
 
 
 def test_rules_are_listed_and_told_in_full(stoker: Run) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run
+from tests.cli.conftest import REPOSITORY, Run
 
 
 @pytest.mark.parametrize("template", ["minimal", "production", "guide"])
@@ -40,3 +40,19 @@ def test_questions_are_asked_again_until_the_answer_can_be_used(stoker: Run) -> 
     result = stoker("init", "--interactive", "--out", "-", stdin=answers)
     assert result.returncode == 0, result.stderr
     assert "name: acme" in result.stdout
+
+
+def test_a_file_and_a_stream_are_adopted_alike(stoker: Run) -> None:
+    source = REPOSITORY / "examples" / "broken" / "server.yaml"
+    file = stoker("init", "--from", str(source), "--out", "-")
+    stream = stoker("init", "--from", "-", "--out", "-", stdin=source.read_text(encoding="utf-8"))
+
+    assert (0, 0) == (file.returncode, stream.returncode)
+    assert file.stdout == stream.stdout != ""
+
+
+def test_a_source_and_a_cluster_cannot_both_be_adopted(stoker: Run) -> None:
+    run = stoker("init", "--from", ".", "--context", "c")
+
+    assert run.returncode == 2
+    assert "--context: reads a live cluster, and a source is named too" in run.stderr

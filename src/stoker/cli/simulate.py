@@ -55,6 +55,9 @@ def simulate(
         str | None,
         typer.Option(help="Only these, e.g. scheduling,serving.", show_default="all five"),
     ] = None,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="Vanilla, then with each upgrade added in turn, side by side.")
+    ] = False,
     neighbours: Annotated[
         bool, typer.Option(help="Training jobs, notebooks and services of the other tenants.")
     ] = True,
@@ -170,9 +173,8 @@ def simulate(
         raise InputError(
             [Problem("unknown baseline", found=baseline, wanted="vanilla", fix="--baseline vanilla")]
         )
-    outcomes = _simulate(
-        files[0], scenario, upgrades, seed=seed, baseline=baseline is not None, neighbours=neighbours
-    )
+    fleets = _ladder() if ladder else _fleets(upgrades, baseline=baseline is not None)
+    outcomes = _simulate(files[0], scenario, fleets, seed=seed, neighbours=neighbours)
     _print(outcomes, scenario, seed, output)
     if series is not None:
         from stoker.report.simulation.series import write_series
@@ -277,13 +279,27 @@ def _upgrades(given: str | None) -> "frozenset[Upgrade]":
     return frozenset(known[name] for name in names if name in known)
 
 
+def _fleets(upgrades: str | None, *, baseline: bool) -> "list[tuple[str, frozenset[Upgrade]]]":
+    """The fleet that was asked for, last; before it the one it is measured against."""
+    before: list[tuple[str, frozenset[Upgrade]]] = [("vanilla", frozenset())] if baseline else []
+    return [*before, ("", _upgrades(upgrades))]
+
+
+def _ladder() -> "list[tuple[str, frozenset[Upgrade]]]":
+    """Vanilla, and the upgrades in the order in which they are rolled out."""
+    from stoker.twin.fleet.build import Upgrade
+
+    order = list(Upgrade)
+    steps = [(f"+ {upgrade.value}", frozenset(order[: index + 1])) for index, upgrade in enumerate(order)]
+    return [("vanilla", frozenset()), *steps]
+
+
 def _simulate(
     file: str,
     scenario: "Scenario",
-    upgrades: str | None,
+    fleets: "list[tuple[str, frozenset[Upgrade]]]",
     *,
     seed: int,
-    baseline: bool,
     neighbours: bool,
 ) -> "list[Outcome]":
     from stoker.cli.platform_file import print_notes, read_platform
@@ -293,11 +309,8 @@ def _simulate(
     platform = read_platform(file)
     print_notes(platform.notes)
     objects = [item.object for item in compile_platform(platform)]
-    wanted = [("", _upgrades(upgrades))]
-    if baseline:
-        wanted.insert(0, ("vanilla", frozenset()))
     outcomes = []
-    for label, chosen in wanted:
+    for label, chosen in fleets:
         with progress_bar(f"simulating {label or 'the platform'}", 1.0) as tell:
             outcomes.append(
                 run_scenario(
@@ -338,8 +351,13 @@ def _print(outcomes: "list[Outcome]", scenario: "Scenario", seed: int, output: O
     documents = [_document(outcome, scenario, seed) for outcome in outcomes]
     if output is Output.JSON:
         document = documents[-1]
-        if len(documents) > 1:
+        if len(documents) == 2:
             document["baseline"] = documents[0]
+        elif len(documents) > 2:
+            document["ladder"] = [
+                {"label": outcome.label, **steps}
+                for outcome, steps in zip(outcomes[:-1], documents[:-1], strict=True)
+            ]
         print_json(document)
         return
     from stoker.report.simulation.text import figure_rows

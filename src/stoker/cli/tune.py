@@ -80,7 +80,7 @@ def tune(
     search = _study(study or Path(f"{file}.tune.db"), seed, _question(base))
     space = knobs(platform)
     with _runner(jobs, ray) as run, progress_bar("tuning", float(trials)) as tell:
-        _search(search, space, trials, base, run, jobs, tell)
+        _search(search, space=space, trials=trials, base=base, run=run, jobs=jobs, tell=tell)
     done = [trial for trial in search.trials if trial.values is not None]
     if not done:
         raise StokerError("no candidate could be simulated", fix="look at `stoker check` of the file")
@@ -96,7 +96,7 @@ def tune(
         from stoker.twin.tuning import apply
 
         patch.write_text(yaml.safe_dump(apply(document, best.params), sort_keys=False), encoding="utf-8")
-    _print(front, best, promises, done, scenario, seed, output)
+    _print(front, best, promises=promises, done=done, scenario=scenario, seed=seed, output=output)
     if patch is not None:
         err().print(f"the platform file of the best is in {patch}")
 
@@ -137,6 +137,7 @@ def _study(path: Path, seed: int, question: str) -> Any:
 
 def _search(
     search: Any,
+    *,
     space: tuple[Any, ...],
     trials: int,
     base: dict[str, Any],
@@ -207,6 +208,7 @@ def _runner(
 def _print(
     front: list[Any],
     best: Any,
+    *,
     promises: tuple[Any, ...],
     done: list[Any],
     scenario: Any,

@@ -48,8 +48,11 @@ class Row:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """Rows of aggregated serving, each once. Left out: disaggregated ones, Qwen3-235B (the labels of its source are not
-    tensor parallelism as vLLM counts it), and gpt-oss rows of 512 clients that a bound on the batch held back."""
+    """Rows of aggregated serving, each once.
+
+    Left out: disaggregated ones, Qwen3-235B (the labels of its source are not tensor parallelism as vLLM counts it), and
+    gpt-oss rows of 512 clients that a bound on the batch held back.
+    """
     rows: dict[tuple[object, ...], Row] = {}
     with (folder / "aic_silicon_sample.csv").open() as file:
         for raw in csv.DictReader(file):
@@ -74,7 +77,9 @@ def read_rows(folder: Path) -> list[Row]:
                 tpot_s=float(raw["silicon_tpot_ms"]) / 1e3,
                 warm="2026" not in raw["silicon_data_source"],
             )
-            rows.setdefault((row.configuration, clients, raw["backend_version"][:4], round(row.tpot_s, 6)), row)
+            rows.setdefault(
+                (row.configuration, clients, raw["backend_version"][:4], round(row.tpot_s, 6)), row
+            )
     return list(rows.values())
 
 

@@ -42,6 +42,12 @@ def resource_problems(pod: Object) -> list[str]:
         resources = container.get("resources") or {}
         requests, limits = amounts_of(resources.get("requests")), amounts_of(resources.get("limits"))
         path = f"spec.{field}[{index}].resources"
+        for part, amounts in (("limits", limits), ("requests", requests)):
+            found += [
+                f'{path}.{part}[{name}]: Invalid value: "{written(name, value)}": must be greater than or equal to 0'
+                for name, value in sorted(amounts.items())
+                if value < 0
+            ]
         for name, value in sorted(requests.items()):
             limit = limits.get(name)
             if limit is None and "/" in name:

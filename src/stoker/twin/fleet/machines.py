@@ -131,6 +131,7 @@ class Machines:
             self.pending.pop(pod.key, None)
             self._gone(pod, reason)
             return
+        self._state.terminate(*pod.key)
         pod.owner.pod_ending(pod, reason)
         self.agenda.after(pod.grace_s if grace_s is None else grace_s, self.end, pod, reason)
 
@@ -184,7 +185,8 @@ class Machines:
         pod.node = name
         pod.bound_s = self.agenda.now
         self.nodes[name].pods[pod.key] = pod
-        self.agenda.after(_BIND_S, self._started, pod)
+        # What is there when the simulation starts has been bound before.
+        self.agenda.after(_BIND_S if self.agenda.now > 0.0 else 0.0, self._started, pod)
 
     def _started(self, pod: PodRun) -> None:
         if not pod.ending and pod.node is not None:
@@ -201,6 +203,7 @@ class Machines:
 
     def _preempt(self, pod: PodRun, nominated: str | None, victims: tuple[tuple[str, str], ...]) -> None:
         if nominated is not None:
+            pod.object = {**pod.object, "status": {"nominatedNodeName": nominated}}
             self._state.nominate(pod.object, nominated)
         for key in victims:
             for node in self.nodes.values():

@@ -13,7 +13,7 @@ from stoker.twin.scheduler.state import ClusterState, NodeInfo
 from stoker.twin.scheduler.topology import Affinity, Spread, read_affinity, read_spread
 from stoker.twin.scheduler.volumes import volume_reason
 
-__all__ = ["Reading", "Refusal", "filter_node", "read"]
+__all__ = ["Reading", "Refusal", "filter_node", "filter_with_promised", "read"]
 
 _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
@@ -61,6 +61,28 @@ def filter_node(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Read
     if pod.resource_claims and devices_for(state, pod, node) is None:
         return Refusal(("cannot allocate all claims",), True)
     return None
+
+
+def filter_with_promised(
+    state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Reading
+) -> Refusal | None:
+    """The filters, with and without pods of at least this priority that were promised room on the node."""
+    promised = [
+        other
+        for other, name in state.nominated.values()
+        if name == node.name and other.key != pod.key and other.priority >= pod.priority
+    ]
+    if promised:
+        for other in promised:
+            node.add(other)
+        try:
+            refusal = filter_node(state, pod, node, read(state, pod))
+        finally:
+            for other in promised:
+                node.remove(other)
+        if refusal is not None:
+            return refusal
+    return filter_node(state, pod, node, reading)
 
 
 def _placement(pod: PodInfo, node: NodeInfo) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stoker.kube.selectors import matches
-from stoker.twin.scheduler.filters import Refusal, filter_node, read
+from stoker.twin.scheduler.filters import Refusal, filter_with_promised, read
 from stoker.twin.scheduler.pods import PodInfo
 from stoker.twin.scheduler.state import ClusterState, NodeInfo
 
@@ -97,7 +97,7 @@ def _victims(state: ClusterState, pod: PodInfo, node: NodeInfo) -> Candidate | t
 
 
 def _try(state: ClusterState, pod: PodInfo, node: NodeInfo) -> Refusal | None:
-    return filter_node(state, pod, node, read(state, pod))
+    return filter_with_promised(state, pod, node, read(state, pod))
 
 
 def _by_budget(state: ClusterState, pods: Sequence[PodInfo]) -> tuple[list[PodInfo], list[PodInfo]]:

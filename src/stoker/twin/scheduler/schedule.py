@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.twin.scheduler.devices import claims_missing, devices_for
-from stoker.twin.scheduler.filters import Reading, Refusal, filter_node, read
+from stoker.twin.scheduler.filters import Refusal, filter_with_promised, read
 from stoker.twin.scheduler.pods import PodInfo, parse_pod
 from stoker.twin.scheduler.preemption import preempt
 from stoker.twin.scheduler.profiles import Profile
@@ -78,7 +78,7 @@ def schedule(
     refusals: dict[str, Refusal] = {}
     feasible: list[NodeInfo] = []
     for node in state.nodes.values():
-        refusal = _filter(state, info, node, reading)
+        refusal = filter_with_promised(state, info, node, reading)
         if refusal is None:
             feasible.append(node)
         else:
@@ -104,26 +104,6 @@ def schedule(
         tied=tied,
         reasons=reasons,
     )
-
-
-def _filter(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Reading) -> Refusal | None:
-    """The filters, with and without pods of at least this priority that were promised room on the node."""
-    promised = [
-        other
-        for other, name in state.nominated.values()
-        if name == node.name and other.key != pod.key and other.priority >= pod.priority
-    ]
-    if promised:
-        for other in promised:
-            node.add(other)
-        try:
-            refusal = filter_node(state, pod, node, read(state, pod))
-        finally:
-            for other in promised:
-                node.remove(other)
-        if refusal is not None:
-            return refusal
-    return filter_node(state, pod, node, reading)
 
 
 def _failed(state: ClusterState, pod: PodInfo, refusals: Mapping[str, Refusal]) -> Decision:

@@ -119,6 +119,12 @@ class ClusterState:
             self.with_anti_affinity -= bool(info.anti_affinity)
             self.with_preferences -= bool(info.preferred or info.affinity)
 
+    def terminate(self, namespace: str, name: str) -> None:
+        """A bound pod was told to stop: it holds its room until it is removed."""
+        node = self._pods.get((namespace, name))
+        if node is not None:
+            self.nodes[node].pods[namespace, name].terminating = True
+
     def nominate(self, pod: Object, node: str) -> None:
         """A pod that preempts is promised a node: pods of lower priority see its room as taken."""
         info = parse_pod(pod)
