@@ -1,7 +1,8 @@
 """Speed, as ratios against a named reference measured in the same run.
 
     make bench            every benchmark
-    make bench ARGS=help  only one: compile, growth, help, audit or audit-growth
+    make bench ARGS=help  only one: compile, growth, help, audit, audit-growth,
+                          twin-month or twin-growth
 
 Figures are medians of whole runs on this machine; a ratio survives a machine's mood, a second does not.
 """
@@ -21,6 +22,7 @@ from stoker.platform.load import loads
 from stoker.render.formats import Destination, render_files
 from stoker.sizing.resolve import resolve
 from stoker.upgrades import compile_platform
+from twin import bench_twin_growth, bench_twin_month
 
 BIN = Path(sys.executable).parent
 
@@ -153,6 +155,8 @@ BENCHMARKS = {
     "help": bench_help,
     "audit": bench_audit,
     "audit-growth": bench_audit_growth,
+    "twin-month": bench_twin_month,
+    "twin-growth": bench_twin_growth,
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The HPA against rows of upstream's own tables (kubernetes 1.36 pkg/controller/podautoscaler)."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from stoker.twin.autoscaler.hpa import HpaSpec, Metric, parse_hpa
 from stoker.twin.autoscaler.replicas import NoMetricsError, PodSample, replicas_for
 
 
-def hpa(metrics: list[dict[str, object]] | None = None, **spec: object) -> HpaSpec:
+def hpa(metrics: list[Any] | None = None, **spec: object) -> HpaSpec:
     default = [
         {
             "type": "External",
@@ -37,7 +38,7 @@ def cpu_pods(values: list[float | None], **fields: object) -> list[PodSample]:
 
 
 def wanted(target: int, values: list[float | None], current: int, **fields: object) -> int:
-    metrics = [
+    metrics: list[Any] = [
         {
             "type": "Resource",
             "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}},
@@ -172,7 +173,7 @@ def test_a_scale_up_window_takes_the_lowest_recommendation_in_it() -> None:
 
 
 def test_a_metric_that_fails_may_scale_up_by_the_others_but_never_down() -> None:
-    two = [
+    two: list[Any] = [
         {
             "type": "External",
             "external": {"metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": "10"}},

@@ -66,7 +66,7 @@ def test_defaults_are_kedas() -> None:
 def test_kedas_own_loop(
     name: str, spec: dict[str, object], reading: TriggerReading, current: int, expected: int
 ) -> None:
-    assert poll(scaled(**spec), KedaState(), [reading], current, 1000.0) == expected, name
+    assert poll(scaled(None, **spec), KedaState(), [reading], current, 1000.0) == expected, name
 
 
 def test_the_last_replica_goes_after_the_cooldown_since_it_was_last_active() -> None:

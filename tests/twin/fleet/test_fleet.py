@@ -1,6 +1,7 @@
 """The fleet: what must hold of every run, and the failure modes that the upgrades exist for."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,10 @@ def test_every_request_ends_exactly_once_and_gpu_seconds_are_pod_lifetimes() -> 
     assert np.count_nonzero(statuses == at.PENDING) == 0
     held = total.gpu_allocated * result.owned_gpu_hours * 3600
     pods = sum(route.run.allocated_seconds(found.end_s) for route in found.routes)
-    assert held == pytest.approx(pods + result.neighbours["training"]["gpu_hours"] * 3600, rel=1e-9)
+    assert held == pytest.approx(pods + (result.neighbours["training"]["gpu_hours"] or 0.0) * 3600, rel=1e-9)
     assert total.gpu_useful <= total.gpu_utilization <= total.gpu_allocated <= 1
     assert total.cost_usd == pytest.approx(
-        result.owned_gpu_hours * resolved.pools["h100"].usd_per_gpu_hour, rel=1e-9
+        result.owned_gpu_hours * (resolved.pools["h100"].usd_per_gpu_hour or 0.0), rel=1e-9
     )
 
 
@@ -134,9 +135,13 @@ def test_replicas_that_start_together_from_one_server_slow_each_other() -> None:
     agenda = Agenda()
     alone, shared = Source(agenda, 100.0, 200.0), Source(agenda, 100.0, 200.0)
     done: dict[str, float] = {}
-    alone.read(0, 1000.0, lambda: done.setdefault("alone", agenda.now))
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: done.update({name: agenda.now})
+
+    alone.read(0, 1000.0, note("alone"))
     for key in range(4):
-        shared.read(key, 1000.0, lambda key=key: done.setdefault(f"shared {key}", agenda.now))
+        shared.read(key, 1000.0, note(f"shared {key}"))
     while agenda.next_time() < 1e9:
         agenda.step()
     assert done["alone"] == pytest.approx(10.0)

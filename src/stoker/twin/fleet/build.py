@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
+import yaml
+
 from stoker.platform.autoscaling import Wake
 from stoker.platform.base import seconds_of
 from stoker.platform.serving import ServingMode
@@ -24,6 +26,7 @@ from stoker.twin.engine import Policy
 from stoker.twin.fleet.engines import engine_of
 from stoker.twin.fleet.spec import FleetSpec, Neighbour, NodeGroup, Object, Sources, StartUp, WorkloadSpec
 from stoker.twin.fleet.templates import engine_pod, node_template
+from stoker.twin.scheduler import DEFAULT_PROFILES, Profile, parse_profiles
 
 __all__ = ["ALL_UPGRADES", "Upgrade", "build_fleet"]
 
@@ -104,9 +107,20 @@ def build_fleet(
             },
             total=_TOTALS,
         ),
-        bin_packing=platform.bin_packing and Upgrade.SCHEDULING in upgrades,
+        profiles=_profiles(objects) if Upgrade.SCHEDULING in upgrades else DEFAULT_PROFILES,
         scrape_interval_s=float(seconds_of(platform.spec.observability.scrape_interval)),
     )
+
+
+def _profiles(objects: Sequence[Object]) -> dict[str, Profile]:
+    """Profiles of the default scheduler and of those that the objects configure."""
+    found = dict(DEFAULT_PROFILES)
+    for item in objects:
+        if item["kind"] == "ConfigMap":
+            for text in (item.get("data") or {}).values():
+                if "KubeSchedulerConfiguration" in text:
+                    found |= parse_profiles(yaml.safe_load(text))
+    return found
 
 
 def _group(pool: ResolvedPool, *, tainted: bool) -> NodeGroup:

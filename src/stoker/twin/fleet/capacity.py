@@ -50,7 +50,7 @@ class Capacity:
 
 def place(spec: FleetSpec, *, at_most: bool) -> Capacity:
     """Place every workload at its maximum replicas, or at its minimum."""
-    state = ClusterState()
+    state = ClusterState(spec.profiles)
     free: dict[str, float] = {}
     for group in spec.groups:
         for number in range(group.nodes):

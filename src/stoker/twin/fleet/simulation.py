@@ -87,7 +87,7 @@ def run_fleet(
     """
     rng = np.random.default_rng(seed)
     agenda = Agenda()
-    state = ClusterState()
+    state = ClusterState(spec.profiles)
     machines = Machines(
         agenda,
         state,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.twin.engine import EngineSpec, Policy
+from stoker.twin.scheduler import DEFAULT_PROFILES, Profile
 
 __all__ = ["Faults", "FleetSpec", "Neighbour", "NodeGroup", "Object", "Sources", "StartUp", "WorkloadSpec"]
 
@@ -171,7 +172,7 @@ class FleetSpec:
     Attributes:
         label: ``platform``, ``vanilla``, or what the caller compares.
         policies: Namespaces, ResourceQuotas, LimitRanges, PriorityClasses, PodDisruptionBudgets.
-        schedulers: KubeSchedulerConfiguration profiles by scheduler name; the default profile is always there.
+        profiles: of the schedulers, by scheduler name; a name that is not there gets the default profile.
     """
 
     label: str
@@ -181,5 +182,5 @@ class FleetSpec:
     policies: tuple[Object, ...]
     sources: Sources
     faults: Faults = field(default_factory=Faults)
-    bin_packing: bool = False
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: DEFAULT_PROFILES)
     scrape_interval_s: float = 15.0

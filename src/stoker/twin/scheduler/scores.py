@@ -41,9 +41,12 @@ def score_nodes(
         "InterPodAffinity": preference_scores(state, pod, nodes),
         "NodeResourcesBalancedAllocation": [_balance(pod, node) for node in nodes] if balanced else None,
     }
+    weights = {**_WEIGHTS, **dict(profile.weights)}
     return {
         node.name: {
-            name: _WEIGHTS[name] * column[index] for name, column in columns.items() if column is not None
+            name: weights[name] * column[index]
+            for name, column in columns.items()
+            if column is not None and weights[name] > 0
         }
         for index, node in enumerate(nodes)
     }
