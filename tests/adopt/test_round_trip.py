@@ -25,6 +25,9 @@ DIFFERENT: dict[str, list[str]] = {
     "deployment": [
         "pools: [('A100-SXM-40GB', 8, 'none', 4), ('A100-SXM-80GB', 8, 'none', 2)] -> [('A100-SXM-40GB', 8, 'none', 3), ('A100-SXM-80GB', 8, 'none', 1)]",
     ],
+    "fleet": [
+        "pools: [('A100-SXM-80GB', 8, 'none', 48)] -> [('A100-SXM-80GB', 8, 'none', 40)]",
+    ],
     "graph": [
         "runbookUrl: https://runbooks.example.com/llm -> None",
     ],

@@ -43,6 +43,10 @@ def test_the_mapping_cannot_be_changed() -> None:
         gpus()["T4"] = gpu("L4")  # type: ignore[index]
 
 
+# Known for the measurements made on them; no cloud's list price was found.
+UNPRICED = {"B300-SXM-288GB", "RTX-4090"}
+
+
 @EVERY
 def test_its_main_figures_have_a_dated_source(entry: Gpu) -> None:
     needed = {"memory_gib", "bandwidth_gb_s", "tflops", "interconnect"}
@@ -56,7 +60,7 @@ def test_its_main_figures_have_a_dated_source(entry: Gpu) -> None:
 
 @EVERY
 def test_its_figures_are_plausible(entry: Gpu) -> None:
-    assert 14 < entry.memory_gib < 200
+    assert 14 < entry.memory_gib < 300
     assert 300 <= entry.bandwidth_gb_s <= 8000
     assert entry.vendor in {"nvidia", "amd"}
     assert entry.resource == f"{entry.vendor}.com/gpu"
@@ -78,9 +82,11 @@ def test_it_lists_only_precisions_its_tensor_cores_have(entry: Gpu) -> None:
     assert set() == MISSING[entry.family] & set(entry.tflops)
     if "bf16" in entry.tflops:
         assert entry.tflops["fp16"] == entry.tflops["bf16"]
-    for half, full in (("fp8", "bf16"), ("fp4", "fp8")):
+    # Blackwell Ultra has half as many FP4 units again (14 dense PFLOPS beside 4.5 of FP8).
+    fp4 = 14 / 4.5 if entry.name.startswith("B300") else 2
+    for half, full, ratio in (("fp8", "bf16", 2), ("fp4", "fp8", fp4)):
         if half in entry.tflops:
-            assert pytest.approx(2, rel=0.02) == entry.tflops[half] / entry.tflops[full]
+            assert pytest.approx(ratio, rel=0.02) == entry.tflops[half] / entry.tflops[full]
 
 
 @pytest.mark.parametrize(("name", "sparse"), SPARSE_BF16.items())
@@ -124,7 +130,7 @@ def test_consumer_and_inference_cards_have_no_mig() -> None:
 @EVERY
 def test_its_prices_are_per_gpu_and_cheapest_first(entry: Gpu) -> None:
     paid = [price.usd_per_gpu_hour for price in entry.prices]
-    assert paid
+    assert bool(paid) == (entry.name not in UNPRICED)
     assert sorted(paid) == paid
     assert all(0.2 < usd < 20 for usd in paid)
 

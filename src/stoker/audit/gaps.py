@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stoker.audit.rule import Rule
+from stoker.audit.run import Lines, own_line
 from stoker.audit.view.references import references_of
 from stoker.audit.view.view import View
+from stoker.kube.paths import show
 from stoker.kube.shapes import SHAPES
+from stoker.kube.snapshot import Item, Malformed
 from stoker.kube.units import units
 
 __all__ = ["Gap", "gaps"]
 
 _MOST_NAMES = 5
+_MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Gap:
     """Something unseen.
 
     Attributes:
-        kind: ``unread``, ``kind``, ``reference`` or ``state``.
+        kind: ``unread``, ``malformed``, ``kind``, ``reference`` or ``state``.
         what: the file, kind, object or state.
         reason: why it was not looked at, and how it could be.
         line: 1-based, 0 where there is none.
@@ -34,9 +38,16 @@ class Gap:
     count: int = 1
 
 
-def gaps(view: View, rules: tuple[Rule, ...]) -> tuple[Gap, ...]:
-    """Everything unseen, gravest first."""
-    return (*_unread(view), *_sets(view), *_kinds(view), *_references(view), *_states(view, rules))
+def gaps(view: View, rules: tuple[Rule, ...], lines: Lines = own_line) -> tuple[Gap, ...]:
+    """Everything unseen, gravest first; ``lines`` as in `audit`."""
+    return (
+        *_unread(view),
+        *_malformed(view, lines),
+        *_sets(view),
+        *_kinds(view),
+        *_references(view),
+        *_states(view, rules),
+    )
 
 
 def _sets(view: View) -> Iterator[Gap]:
@@ -59,6 +70,32 @@ def _unread(view: View) -> Iterator[Gap]:
         names = ", ".join(sorted(set(passed))[:_MOST_NAMES])
         more = ", …" if len(set(passed)) > _MOST_NAMES else ""
         yield Gap("unread", f"{names}{more}", "holds no Kubernetes object", count=len(passed))
+
+
+def _malformed(view: View, lines: Lines) -> Iterator[Gap]:
+    """Fields that no API server takes: they were left out of the objects, so no rule has seen them."""
+    found = [(item, entry) for item in view.snapshot.items for entry in item.malformed]
+    for item, entry in found[:_MOST_FIELDS]:
+        place = f" in {item.source.file}" if item.source.file else ""
+        yield Gap(
+            "malformed",
+            f"{str(item).rstrip()}{place}",
+            f"{show(entry.path)} is {_told(item, entry)} where {entry.wanted} is wanted: the field is left out",
+            lines(item, entry.path),
+        )
+    if len(found) > _MOST_FIELDS:
+        yield Gap(
+            "malformed",
+            "more fields",
+            "have another type than the API takes: they are left out",
+            count=len(found) - _MOST_FIELDS,
+        )
+
+
+def _told(item: Item, entry: Malformed) -> str:
+    """What was found; its type alone where the value may be a credential."""
+    variable = entry.path[-1:] == ("value",) and "env" in entry.path
+    return entry.found.partition(" (")[0] if variable or item.resource == "Secret" else entry.found
 
 
 def _kinds(view: View) -> Iterator[Gap]:

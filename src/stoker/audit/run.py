@@ -11,7 +11,7 @@ from stoker.kube.paths import Path
 from stoker.kube.snapshot import Item, Snapshot
 from stoker.kube.units import units
 
-__all__ = ["Report", "Verdict", "audit"]
+__all__ = ["Lines", "Report", "Verdict", "audit", "own_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,12 @@ class Report:
 Lines = Callable[[Item, Path], int]
 
 
-def _own_line(item: Item, _: Path) -> int:
+def own_line(item: Item, _: Path) -> int:
+    """The object's first line, whichever field is asked for."""
     return item.source.line
 
 
-def audit(snapshot: Snapshot, rules: Sequence[Rule], today: date, lines: Lines = _own_line) -> Report:
+def audit(snapshot: Snapshot, rules: Sequence[Rule], today: date, lines: Lines = own_line) -> Report:
     """Every finding of the rules, sorted; a rule that says the same twice at one place counts once.
 
     Args:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stoker.cli.output import err, out, print_json
+from stoker.cli.source import read_source
 from stoker.errors import ExitCode, InputError, Problem, StokerError
 
 if TYPE_CHECKING:
@@ -155,7 +156,9 @@ def audit(  # typer's options
     chosen = _chosen(rule or [], skip or [])
     today = datetime.now(UTC).date()
     gc.disable()  # a short life with millions of values that all stay: collecting them is a third of the time
-    snapshot, texts = _read(sources or [], context, kubeconfig, namespace or [], complete=complete)
+    snapshot, texts = read_source(
+        sources or [], context, kubeconfig=kubeconfig, namespaces=namespace or [], complete=complete
+    )
     if prometheus:
         snapshot = _measured(snapshot, prometheus)
     name = " ".join(str(source) for source in sources or []) or f"cluster {context or '(current context)'}"
@@ -194,52 +197,6 @@ def _chosen(only: list[str], skip: list[str]) -> "tuple[Rule, ...]":
     )
 
 
-def _read(
-    sources: list[Path],
-    context: str | None,
-    kubeconfig: Path | None,
-    namespaces: list[str],
-    *,
-    complete: bool,
-) -> "tuple[Snapshot, dict[str, bytes]]":
-    from stoker.kube.read import read_paths, read_text
-
-    if not sources:
-        from stoker.kube.live import read_cluster
-
-        with err().status("reading the cluster") as status:
-            snapshot = read_cluster(
-                context,
-                kubeconfig=str(kubeconfig) if kubeconfig else None,
-                namespaces=namespaces,
-                progress=lambda what: status.update(f"reading {what}"),
-            )
-        return snapshot, {}
-    if context or namespaces:
-        raise InputError(
-            [
-                Problem(
-                    "reads a live cluster, and a source is named too",
-                    path="--context/--namespace",
-                    fix="leave one out",
-                )
-            ]
-        )
-    if Path("-") in sources:
-        if len(sources) > 1:
-            raise InputError(
-                [
-                    Problem(
-                        "cannot stand beside other sources", found="-", fix="pipe one stream, or name files"
-                    )
-                ]
-            )
-        data = sys.stdin.buffer.read()
-        return read_text(data, "-", closed=complete), {"-": data}
-    with err().status("reading"):
-        return read_paths(sources, closed=complete), {}
-
-
 def _measured(snapshot: "Snapshot", url: str) -> "Snapshot":
     from dataclasses import replace
 
@@ -267,7 +224,8 @@ def _outcome(  # noqa: PLR0917  # one call site
     from stoker.report.audit.outcome import Outcome
 
     with err().status(f"running {len(rules)} rules"):
-        report = run(snapshot, rules, today, Positions(texts).line)
+        lines = Positions(texts).line
+        report = run(snapshot, rules, today, lines)
     suppressions = suppressions_of(snapshot, {item.id for item in every_rule()}, today)
     parted = suppress(report.findings, suppressions, _baseline(baseline) if baseline else None)
     return Outcome(
@@ -277,7 +235,7 @@ def _outcome(  # noqa: PLR0917  # one call site
         judged=sum(verdict.subjects > 0 for verdict in report.verdicts),
         parted=parted,
         score=score(report.verdicts, parted.standing),
-        gaps=gaps(report.view, rules),
+        gaps=gaps(report.view, rules, lines),
         today=today,
     )
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,19 +53,25 @@ def fixed_files(outcome: "Outcome", texts: dict[str, bytes]) -> list[Fixed]:
 
 def _edited(file: str, before: str, findings: "list[Finding]") -> tuple[str, int]:
     """The text with every patch that fits; one that does not fit costs the others nothing."""
-    from stoker.kube.edit import edit_text
-
+    with suppress(StokerError):  # where one does not fit, only one after the other tells which
+        return _with(before, findings), len(findings)
     kept: list[Finding] = []
     after = before
     for finding in findings:
         try:
-            after = edit_text(before, [change for found in (*kept, finding) for change in _changes(found)])
+            after = _with(before, [*kept, finding])
         except StokerError as error:
             text = f"{file}: {finding.rule}: {error.message}; mend it by hand"
             err().print(text, markup=False, style="yellow")
             continue
         kept.append(finding)
     return after, len(kept)
+
+
+def _with(before: str, findings: "list[Finding]") -> str:
+    from stoker.kube.edit import edit_text
+
+    return edit_text(before, [change for finding in findings for change in _changes(finding)])
 
 
 def _changes(finding: "Finding") -> "list[Change]":

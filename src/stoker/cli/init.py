@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stoker.cli.output import Output, err, print_json
+from stoker.cli.source import read_source
 from stoker.errors import InputError, Problem, StokerError, UnsafeError
 
 if TYPE_CHECKING:
     from stoker.adopt.ledger import Adopted
-    from stoker.kube.snapshot import Snapshot
     from stoker.platform.template import Question
 
 __all__ = ["init"]
@@ -117,7 +117,7 @@ def _adopt(source: str | None, context: str | None, out: Path, output: Output) -
     from stoker.audit.view.view import View
     from stoker.kube.positions import Positions
 
-    snapshot, texts = _read(source, context)
+    snapshot, texts = read_source([] if source is None else [Path(source)], context)
     view = View(snapshot, datetime.now(UTC).date())
     adopted = adopt(view, Positions(texts).line)
     _write(out, write(adopted))
@@ -131,27 +131,6 @@ def _adopt(source: str | None, context: str | None, out: Path, output: Output) -
         )
         return
     _tell(adopted)
-
-
-def _read(source: str | None, context: str | None) -> "tuple[Snapshot, dict[str, bytes]]":
-    from stoker.kube.read import read_paths, read_text
-
-    if source is None:
-        from stoker.kube.live import read_cluster
-
-        return read_cluster(context), {}
-    if context is not None:
-        raise InputError(
-            [
-                Problem(
-                    "reads a live cluster, and a source is named too", path="--context", fix="leave one out"
-                )
-            ]
-        )
-    if source == "-":
-        data = sys.stdin.buffer.read()
-        return read_text(data), {"-": data}
-    return read_paths([Path(source)]), {}
 
 
 def _tell(adopted: "Adopted") -> None:

@@ -17,7 +17,7 @@ from stoker.errors import StokerError
 from stoker.kube.patch import Op, apply_ops, in_order
 from stoker.kube.paths import Path, dig
 from stoker.kube.snapshot import Source
-from stoker.kube.yaml_text import Loader, dump, split_documents
+from stoker.kube.yaml_text import Loader, child, dump, split_documents
 
 __all__ = ["Change", "edit_text"]
 
@@ -146,29 +146,32 @@ class _Editor:
 
     # Places
 
-    def _node(self, path: Path) -> Any:
+    def _find(self, path: Path) -> Any:
+        """The value at ``path``, None where there is none."""
         node = self.root
         for step in path:
-            node = _below(node, step)
-            if node is None:
-                raise _changed()
+            entry = child(node, step)
+            if entry is None:
+                return None
+            node = entry[1]
+        return node
+
+    def _node(self, path: Path) -> Any:
+        node = self._find(path)
+        if node is None:
+            raise _changed()
         return node
 
     def _there(self, path: Path) -> bool:
-        node = self.root
-        for step in path:
-            node = _below(node, step)
-            if node is None:
-                return False
-        return True
+        return self._find(path) is not None
 
     def _pair(self, path: Path) -> tuple[Any, Any]:
+        """Key and value of the last step, whose parent is a mapping."""
         parent = self._node(path[:-1])
-        if isinstance(parent, yaml.MappingNode):
-            for key, value in parent.value:
-                if key.value == path[-1]:
-                    return key, value
-        raise _changed()
+        entry = child(parent, path[-1]) if isinstance(parent, yaml.MappingNode) else None
+        if entry is None:
+            raise _changed()
+        return entry
 
     def _flow(self, path: Path) -> Path | None:
         """The outermost flow collection on the way to ``path``; None where all is block style."""
@@ -177,9 +180,10 @@ class _Editor:
             if isinstance(node, yaml.CollectionNode) and node.flow_style:
                 return path[:depth]
             if depth < len(path):
-                node = _below(node, path[depth])
-                if node is None:
+                entry = child(node, path[depth])
+                if entry is None:
                     return None
+                node = entry[1]
         return None
 
     # Cuts
@@ -214,9 +218,7 @@ class _Editor:
         if len(parent.value) == 1 and path[:-1]:
             return self._empty(path[:-1], "[]" if isinstance(parent, yaml.SequenceNode) else "{}")
         if isinstance(parent, yaml.SequenceNode):
-            node = _below(parent, path[-1])
-            if node is None:
-                raise _changed()
+            node = self._node(path)
             begin = self._line_start(node.start_mark.index)
             dash = self.text.rfind("-", begin, node.start_mark.index)
             if (
@@ -329,14 +331,6 @@ class _Editor:
     def _block(self, value: Any, column: int) -> str:
         lines = dump(value, dashes_indented=self.dashes_indented).splitlines()
         return "".join(f"{' ' * column}{line}\n" if line else "\n" for line in lines)
-
-
-def _below(node: Any, step: str | int) -> Any:
-    if isinstance(node, yaml.MappingNode) and isinstance(step, str):
-        return next((value for key, value in reversed(node.value) if key.value == step), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step]
-    return None
 
 
 def _end(node: Any, text: str) -> int:

@@ -8,7 +8,7 @@ import yaml
 
 from stoker.kube.paths import Path
 from stoker.kube.snapshot import Item
-from stoker.kube.yaml_text import Loader, split_documents
+from stoker.kube.yaml_text import Loader, child, split_documents
 
 __all__ = ["Positions"]
 
@@ -32,8 +32,7 @@ class Positions:
         if node is None:
             return source.line
         base, root = node
-        found = _descend(root, (*source.within, *path))
-        return base + found if found is not None else source.line
+        return base + _descend(root, (*source.within, *path))
 
     def _node(self, file: str, document: int) -> tuple[int, Any] | None:
         key = (file, document)
@@ -84,18 +83,12 @@ def _documents(text: str) -> list[tuple[int, str]]:
     return split_documents(text)
 
 
-def _descend(node: Any, path: Path) -> int | None:
+def _descend(node: Any, path: Path) -> int:
     """0-based line of the key, or of its nearest parent."""
-    line = node.start_mark.line
+    begin = node
     for step in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if getattr(pair[0], "value", None) == step), None)
-            if pair is None:
-                return int(line)
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line
-        else:
-            return int(line)
-    return int(line)
+        entry = child(node, step)
+        if entry is None:
+            break
+        begin, node = entry
+    return int(begin.start_mark.line)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["Loader", "dump", "split_documents"]
+__all__ = ["Loader", "child", "dump", "split_documents"]
 
 # A line that begins a document; inside a block of text no line of an object stands at the margin.
 _SPLIT: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
@@ -41,6 +41,18 @@ def split_documents(text: str) -> list[tuple[int, str]]:
         at = begin
         found.append((line, text[begin:end]))
     return found
+
+
+def child(node: Any, step: str | int) -> tuple[Any, Any] | None:
+    """The entry of a composed collection: the node that it begins with (its key, or itself in a list) and its value.
+
+    Of a key that stands there twice the last one, whose value is what a loader gives. None where there is no such entry.
+    """
+    if isinstance(node, yaml.MappingNode) and isinstance(step, str):
+        return next(((key, value) for key, value in reversed(node.value) if key.value == step), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
 
 
 class _Dumper(yaml.SafeDumper):

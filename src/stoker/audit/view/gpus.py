@@ -10,13 +10,15 @@ from stoker.audit.view.serving import Server, stored_format
 from stoker.audit.view.workloads import Workload
 from stoker.catalog.engines import release
 from stoker.catalog.gpus import Gpu, gpu, gpus, node_shapes
+from stoker.catalog.models import ModelArchitecture
 from stoker.errors import UnknownNameError
 from stoker.kube.selectors import node_fits, nodes_terms
 from stoker.kube.snapshot import Item
 from stoker.sizing.layouts import Layout
 from stoker.sizing.report import size_model
+from stoker.sizing.weights import resolve_width, weight_bytes
 
-__all__ = ["Fit", "GpuGuess", "fit", "gpu_of_node", "guess_gpu"]
+__all__ = ["Fit", "GpuGuess", "fit", "gpu_of_node", "guess_gpu", "stored_weights"]
 
 _PRODUCT_KEYS: Final = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
 _CLOUD_KEYS: Final = (
@@ -129,6 +131,19 @@ def _product(text: str) -> Gpu | None:
 def _shape(text: str) -> Gpu | None:
     shape = next((item for item in node_shapes() if item.name.lower() == text.lower()), None)
     return gpu(shape.gpu) if shape else None
+
+
+def stored_weights(architecture: ModelArchitecture, quantization: str = "") -> int:
+    """Bytes of a model's weights as they are stored, whatever GPU they are served on.
+
+    Args:
+        architecture: the model.
+        quantization: as `stored_format` tells it; as published where empty.
+    """
+    anywhere = gpu("H100-SXM-80GB")  # has 16-bit floats of both kinds: no width is changed for it
+    return weight_bytes(
+        architecture, resolve_width(architecture, anywhere, quantization=quantization or "auto")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,14 +89,19 @@ class View:
 
     @cached_property
     def _by_namespace(self) -> Mapping[str, tuple[Workload, ...]]:
-        found: dict[str, list[Workload]] = defaultdict(list)
-        for workload in self.workloads:
-            found[workload.namespace].append(workload)
-        return {namespace: tuple(items) for namespace, items in found.items()}
+        return _grouped(self.workloads)
 
     def workloads_in(self, namespace: str) -> tuple[Workload, ...]:
         """Workloads of one namespace, templates included."""
         return self._by_namespace.get(namespace, ())
+
+    @cached_property
+    def _gpus_by_namespace(self) -> Mapping[str, tuple[Workload, ...]]:
+        return _grouped(self.gpu_workloads)
+
+    def gpu_workloads_in(self, namespace: str) -> tuple[Workload, ...]:
+        """Workloads of one namespace whose pods ask for GPUs; templates are left out."""
+        return self._gpus_by_namespace.get(namespace, ())
 
     def replicas(self, workload: Workload) -> tuple[int, int]:
         """Least and most replicas, scalers included."""
@@ -149,10 +154,8 @@ class View:
 
     @cached_property
     def _guesses(self) -> dict[int, GpuGuess | None]:
-        guesses = {
-            id(workload): guess_gpu(workload, [c.one for c in self.node_classes])
-            for workload in self.gpu_workloads
-        }
+        nodes = [c.one for c in self.node_classes]
+        guesses = {id(workload): guess_gpu(workload, nodes) for workload in self.gpu_workloads}
         named = {guess.gpu.name: guess.gpu for guess in guesses.values() if guess}
         if len(named) == 1:
             (only,) = named.values()
@@ -166,7 +169,21 @@ class View:
         """The GPU type that its pods get, None where nothing tells."""
         return self._guesses.get(id(workload))
 
+    @cached_property
+    def _fits(self) -> Mapping[int, Fit | None]:
+        return {
+            id(server): fit(server, guess.gpu)
+            for server in self.servers
+            if (guess := self.gpu(server.workload)) is not None
+        }
+
     def fit(self, server: Server) -> Fit | None:
-        """Whether the model fits the GPUs it gets; None where model or GPU is unknown."""
-        guess = self.gpu(server.workload)
-        return fit(server, guess.gpu) if guess else None
+        """Whether the model of one of its servers fits the GPUs it gets; None where model or GPU is unknown."""
+        return self._fits.get(id(server))
+
+
+def _grouped(workloads: tuple[Workload, ...]) -> Mapping[str, tuple[Workload, ...]]:
+    found: dict[str, list[Workload]] = defaultdict(list)
+    for workload in workloads:
+        found[workload.namespace].append(workload)
+    return {namespace: tuple(items) for namespace, items in found.items()}

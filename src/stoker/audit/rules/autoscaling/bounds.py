@@ -149,8 +149,8 @@ def _namespace_over_gpu_quota(item: Item, view: View) -> Iterator[Hit]:
         parts: list[str] = []
         total, scaling = 0, False
         seen: set[tuple[str, str]] = set()
-        for workload in reversed(view.gpu_workloads):
-            if workload.namespace != item.namespace or not workload.serves or resource not in workload.gpus:
+        for workload in reversed(view.gpu_workloads_in(item.namespace)):
+            if not workload.serves or resource not in workload.gpus:
                 continue
             name = (str(workload.item), workload.part)
             if name in seen:  # an earlier definition of the same object
@@ -248,9 +248,7 @@ def _targets(view: View) -> Iterator[Scaler]:
 
 def _near(scaler: Scaler, view: View) -> list[str]:
     there = [
-        w.generated[1]
-        for w in view.workloads
-        if w.namespace == scaler.item.namespace and w.generated[1] and not w.template
+        w.generated[1] for w in view.workloads_in(scaler.item.namespace) if w.generated[1] and not w.template
     ]
     if f"{scaler.target}-predictor" in there:
         return [f"{scaler.target}-predictor"]
@@ -293,10 +291,10 @@ def _scale_target_missing(scaler: Scaler, view: View) -> Iterator[Hit]:
 
 def _exists(scaler: Scaler, view: View) -> bool:
     return any(
-        item.name == scaler.target
-        and item.kind == scaler.target_kind
-        and item.namespace == scaler.item.namespace
-        for item in view.snapshot.items
+        item.name == scaler.target and item.kind == scaler.target_kind
+        for resource in view.snapshot.kinds
+        if resource.startswith(scaler.target_kind)
+        for item in view.snapshot.within(resource, scaler.item.namespace)
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from stoker.audit.finding import Area, Fix, Hit, Severity, remove, replace
 from stoker.audit.rule import rule
 from stoker.audit.view.expressions import uses
+from stoker.audit.view.memo import once_per_view
 from stoker.audit.view.queries import Query
 from stoker.audit.view.scraping import ScrapeJob, jobs_of, monitored, monitors_of, selects_namespace
 from stoker.audit.view.serving import Server
@@ -19,8 +20,13 @@ _OPERATOR: Final = "prometheus-operator 0.93.0 Documentation/api-reference/api.m
 _ENGINE_JOB: Final = ("vllm", "llm", "inference", "sglang", "tgi", "model")
 
 
-def _static_jobs(view: View) -> Iterator[ScrapeJob]:
+@once_per_view
+def _static_jobs(view: View) -> tuple[ScrapeJob, ...]:
     """Jobs with static targets that look like model servers: by their names, or by Services of servers."""
+    return tuple(_engine_jobs(view))
+
+
+def _engine_jobs(view: View) -> Iterator[ScrapeJob]:
     owners = {(server.workload.namespace, server.workload.item.name) for server in view.running_servers}
     for job in jobs_of(view.snapshot):
         services = [target.service for target in job.targets if target.service is not None]
@@ -97,7 +103,7 @@ def _resolvable(job: ScrapeJob, view: View) -> Iterator[tuple[str, str, str, str
             continue
         namespace, name, port = target.service
         here = view.snapshot.get("Service", namespace, name) is not None
-        workload = any(w.namespace == namespace and w.item.name == name for w in view.workloads)
+        workload = any(w.item.name == name for w in view.workloads_in(namespace))
         if here or workload or view.knows("Service", namespace):
             yield namespace, name, port, target.address
 
@@ -141,12 +147,21 @@ def _projected(volume: "dict[str, object]") -> list[object]:
 
 def _label_queries(view: View) -> Iterator[Query]:
     """Queries over vLLM's series in a source whose only scraping of model servers is by static targets."""
-    jobs = list(_static_jobs(view))
-    if not jobs or monitors_of(view.snapshot) or any(job.discovers for job in jobs_of(view.snapshot)):
+    if (
+        not _static_jobs(view)
+        or monitors_of(view.snapshot)
+        or any(job.discovers for job in jobs_of(view.snapshot))
+    ):
         return
     for query in view.queries:
         if query.tree is not None and any(u.name.startswith(("vllm:", "vllm_")) for u in uses(query.tree)):
             yield query
+
+
+@once_per_view
+def _target_labels(view: View) -> frozenset[str]:
+    """Labels that static targets are given."""
+    return frozenset(label for job in _static_jobs(view) for target in job.targets for label in target.labels)
 
 
 @rule(
@@ -163,7 +178,7 @@ def _label_queries(view: View) -> Iterator[Query]:
     on=_label_queries,
 )
 def _label_that_no_target_has(query: Query, view: View) -> Iterator[Hit]:
-    given = {label for job in _static_jobs(view) for target in job.targets for label in target.labels}
+    given = _target_labels(view)
     for use in uses(query.tree):
         for label, operator, value in use.labels:
             if (
@@ -193,7 +208,8 @@ def _scraped_queries(view: View) -> Iterator[Query]:
             yield query
 
 
-def _added_labels(view: View) -> set[str]:
+@once_per_view
+def _added_labels(view: View) -> frozenset[str]:
     """Labels that the monitors of the source add to what they scrape."""
     added: set[str] = set()
     for monitor in monitors_of(view.snapshot):
@@ -207,7 +223,7 @@ def _added_labels(view: View) -> set[str]:
             ):
                 added.add(str(relabeling.get("targetLabel")))
         added |= {*(monitor.spec.get("podTargetLabels") or []), *(monitor.spec.get("targetLabels") or [])}
-    return added
+    return frozenset(added)
 
 
 @rule(

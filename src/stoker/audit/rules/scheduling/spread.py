@@ -210,8 +210,8 @@ def _budgets(view: View) -> Iterator[Item]:
 
 def _guarded(budget: Item, view: View) -> list[Workload]:
     return [
-        w for w in view.workloads
-        if w.namespace == budget.namespace and not w.template and matches(budget.spec.get("selector"), w.labels)
+        w for w in view.workloads_in(budget.namespace)
+        if not w.template and matches(budget.spec.get("selector"), w.labels)
     ]  # fmt: skip
 
 
@@ -250,9 +250,7 @@ def _budget_blocks_every_drain(budget: Item, view: View) -> Iterator[Hit]:
     why="A drain takes every replica at once: the budget that was to prevent it guards nothing.",
     fix="Select the labels of the pods.",
     references=("https://kubernetes.io/docs/tasks/run-application/configure-pdb/",),
-    on=lambda view: (
-        b for b in _budgets(view) if any(w.namespace == b.namespace and w.uses_gpu for w in view.workloads)
-    ),
+    on=lambda view: (b for b in _budgets(view) if any(w.uses_gpu for w in view.workloads_in(b.namespace))),
 )
 def _budget_selects_nothing(budget: Item, view: View) -> Iterator[Hit]:
     if not _guarded(budget, view) and budget.spec.get("selector"):

@@ -7,6 +7,7 @@ from typing import Final
 from stoker.audit.finding import Area, Fix, Hit, Severity, add, remove
 from stoker.audit.rule import rule
 from stoker.audit.view.images import parse_image
+from stoker.audit.view.memo import once_per_view
 from stoker.audit.view.view import View
 from stoker.audit.view.workloads import Workload
 from stoker.catalog.components import component
@@ -27,13 +28,14 @@ _KNOWN: Final = re.compile(
 )
 
 
-def _agents(view: View) -> list[Workload]:
+@once_per_view
+def _agents(view: View) -> tuple[Workload, ...]:
     """DaemonSets that make GPUs visible and measured."""
-    return [
+    return tuple(
         w
         for w in view.workloads
         if w.item.kind == "DaemonSet" and any(_AGENT.search(c.image) for c in w.containers)
-    ]
+    )
 
 
 def _gpu_nodes(view: View) -> list[Item]:
@@ -151,14 +153,12 @@ def _own_keys(workload: Workload) -> set[str]:
 def _server_without_toleration(workload: Workload, view: View) -> Iterator[Hit]:
     if workload.pod.get("tolerations") or _runtime_tolerates(view, workload):
         return
-    beside = [
-        w
-        for w in view.gpu_workloads
-        if w.namespace == workload.namespace and _own_keys(w) and set(w.gpus) == set(workload.gpus)
-    ]
-    if not beside:
+    kinds = set(workload.gpus)
+    other = next(
+        (w for w in view.gpu_workloads_in(workload.namespace) if _own_keys(w) and set(w.gpus) == kinds), None
+    )
+    if other is None:
         return
-    other = beside[0]
     tolerations = [
         dict(t) for t in other.pod.get("tolerations") or [] if str(t.get("key")) in _own_keys(other)
     ]

@@ -257,7 +257,7 @@ def _namespace_without_network_policy(subject: tuple[str, Workload], view: View)
     references=("https://kubernetes.io/docs/concepts/security/pod-security-admission/",),
     on=lambda view: (
         n for n in view.of("Namespace")
-        if not _SYSTEM.match(n.name) and any(w.namespace == n.name and w.uses_gpu and w.item.kind != "DaemonSet" for w in view.workloads)
+        if not _SYSTEM.match(n.name) and any(w.uses_gpu and w.item.kind != "DaemonSet" for w in view.workloads_in(n.name))
     ),
 )  # fmt: skip
 def _namespace_without_pod_security(item: Item, view: View) -> Iterator[Hit]:
@@ -265,7 +265,7 @@ def _namespace_without_pod_security(item: Item, view: View) -> Iterator[Hit]:
     if item.labels.get(key, "privileged") != "privileged":
         return
     path = ("metadata", "labels", key)
-    plain = all(_baseline(w) for w in view.workloads if w.namespace == item.name)
+    plain = all(_baseline(w) for w in view.workloads_in(item.name))
     fix = (
         Fix("Enforce baseline, which every workload here passes", (add(path, "baseline"),)) if plain else None
     )
@@ -289,6 +289,18 @@ def _baseline(workload: Workload) -> bool:
 _ROLES: Final = ("RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io")
 
 
+def _account_bindings(view: View) -> Iterator[Item]:
+    """Bindings of an account that a GPU workload runs under."""
+    accounts = {(w.namespace, str(w.pod.get("serviceAccountName") or "default")) for w in _llm(view)}
+    for binding in view.of(*_ROLES):
+        if any(
+            s.get("kind") == "ServiceAccount"
+            and (s.get("namespace", binding.namespace), s.get("name")) in accounts
+            for s in binding.obj.get("subjects") or []
+        ):
+            yield binding
+
+
 @rule(
     "server-account-is-admin",
     Area.SECURITY,
@@ -297,21 +309,10 @@ _ROLES: Final = ("RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rb
     why="A model server that runs remote code, or a notebook, owns the cluster: quotas, priorities and every Secret.",
     fix="Bind a Role with what it needs; a model server needs nothing.",
     references=("https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles",),
-    on=lambda view: (b for b in view.of(*_ROLES) if any(_leads(b, w) for w in _llm(view))),
+    on=_account_bindings,
 )
 def _server_account_is_admin(item: Item, view: View) -> Iterator[Hit]:
     if item.section("roleRef").get("name") == "cluster-admin":
         yield Hit(
             item, ("roleRef", "name"), "binds cluster-admin to the account of a GPU workload", "cluster-admin"
         )
-
-
-def _leads(binding: Item, workload: Workload) -> bool:
-    account = str(workload.pod.get("serviceAccountName") or "default")
-    subjects = binding.obj.get("subjects") or []
-    return any(
-        s.get("kind") == "ServiceAccount"
-        and s.get("name") == account
-        and s.get("namespace", binding.namespace) == workload.namespace
-        for s in subjects
-    )

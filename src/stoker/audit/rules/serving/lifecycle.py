@@ -6,12 +6,11 @@ from typing import Any, Final
 
 from stoker.audit.finding import Area, Fix, Hit, Severity, add
 from stoker.audit.rule import rule
+from stoker.audit.view.gpus import stored_weights
 from stoker.audit.view.scaling import deployment_mode
 from stoker.audit.view.serving import Server, stored_format
 from stoker.audit.view.view import View
 from stoker.catalog.engines import FlagState, flag_status, release
-from stoker.catalog.gpus import gpu
-from stoker.sizing.report import size_model
 
 _PROBES: Final = (
     "https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/"
@@ -111,9 +110,7 @@ def load_seconds(server: Server) -> float | None:
     """The least that loading can take: weights at 2 GB/s, which local NVMe gives, without the engine's own start."""
     if server.architecture is None:
         return None
-    stored = stored_format(server)
-    report = size_model(server.architecture, gpu("H100-SXM-80GB"), quantization=stored or "auto")
-    return report.weights / 2e9
+    return stored_weights(server.architecture, stored_format(server)) / 2e9
 
 
 @rule(

@@ -317,8 +317,8 @@ def _claim_not_bound(claim: Item, view: View) -> Iterator[Hit]:
     phase = claim.status["phase"]
     if phase not in {"Pending", "Lost"}:
         return
-    for workload in view.gpu_workloads:
-        if workload.namespace == claim.namespace and any(
+    for workload in view.gpu_workloads_in(claim.namespace):
+        if any(
             (v.get("persistentVolumeClaim") or {}).get("claimName") == claim.name
             for v in workload.pod.get("volumes") or []
         ):

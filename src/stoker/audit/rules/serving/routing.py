@@ -266,7 +266,7 @@ def _pools(view: View) -> Iterator[tuple[Item, Mapping[str, Any]]]:
     """Pools in namespaces whose workloads are here."""
     for pool in view.of(_NEW_POOL):
         selector = pool.spec.get("selector")
-        if selector and any(w.namespace == pool.namespace and w.uses_gpu for w in view.workloads):
+        if selector and any(w.uses_gpu for w in view.workloads_in(pool.namespace)):
             yield pool, selector
 
 
@@ -282,7 +282,7 @@ def _pools(view: View) -> Iterator[tuple[Item, Mapping[str, Any]]]:
 )
 def _inferencepool_selects_nothing(subject: tuple[Item, Mapping[str, Any]], view: View) -> Iterator[Hit]:
     pool, selector = subject
-    here = [w for w in view.workloads if w.namespace == pool.namespace and w.uses_gpu]
+    here = [w for w in view.workloads_in(pool.namespace) if w.uses_gpu]
     labels = dict(selector.get("matchLabels") or {})
     if not any(matches(selector, w.labels) for w in here) and (
         view.knows("Deployment.apps", pool.namespace) or _slip(labels, pool.namespace, view)

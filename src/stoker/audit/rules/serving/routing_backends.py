@@ -35,8 +35,8 @@ def _entries(view: View) -> Iterator[tuple[Item, Path, Mapping[str, Any], Item]]
 def _leads_to_gpus(service: Item, view: View) -> bool:
     selector = service.spec.get("selector") or {}
     return bool(selector) and any(
-        w.namespace == service.namespace and all(w.labels.get(k) == v for k, v in selector.items())
-        for w in view.gpu_workloads
+        all(w.labels.get(k) == v for k, v in selector.items())
+        for w in view.gpu_workloads_in(service.namespace)
     )
 
 
@@ -124,15 +124,14 @@ def _route_backend_missing(subject: tuple[Item, Path, str, str, str], view: View
 
 def _pools(view: View) -> Iterator[tuple[Item, list[Server]]]:
     """Pools with the servers that they select, where the port of every one is certain."""
+    servers = {id(s.workload): s for s in view.running_servers}
     for pool in view.of(_POOL):
         selector = pool.spec.get("selector")
         if not selector:
             continue
         chosen = [
-            w for w in view.workloads
-            if w.namespace == pool.namespace and not w.template and matches(selector, w.labels)
+            w for w in view.workloads_in(pool.namespace) if not w.template and matches(selector, w.labels)
         ]  # fmt: skip
-        servers = {id(s.workload): s for s in view.running_servers}
         found = [servers[id(w)] for w in chosen if id(w) in servers]
         if found and len(found) == len(chosen) and all(_certain(s) for s in found):
             yield pool, found

@@ -7,13 +7,12 @@ from typing import Final
 from stoker.audit.finding import Area, Fix, Hit, Severity, replace
 from stoker.audit.rule import rule
 from stoker.audit.rules.storage.weights import weights_gib
+from stoker.audit.view.gpus import stored_weights
 from stoker.audit.view.serving import Server, find_model
 from stoker.audit.view.view import View
-from stoker.catalog.gpus import gpu
 from stoker.errors import nearest
 from stoker.kube.quantities import parse
 from stoker.kube.snapshot import Item
-from stoker.sizing.report import size_model
 
 _CACHE: Final = "LocalModelCache.serving.kserve.io"
 _GROUP: Final = "LocalModelNodeGroup.serving.kserve.io"
@@ -160,7 +159,7 @@ def _model_cache_too_small(item: Item, view: View) -> Iterator[Hit]:
     )
     if architecture is None or size is None:
         return
-    needed = size_model(architecture, gpu("H100-SXM-80GB")).weights
+    needed = stored_weights(architecture)
     if float(size) < needed * 0.98 and not re.search(
         r"awq|gptq|int4|fp8|w4|w8|4bit|8bit", str(item.spec["sourceModelUri"]).lower()
     ):

@@ -6,14 +6,13 @@ from typing import Any, Final
 
 from stoker.audit.finding import Area, Hit, Severity
 from stoker.audit.rule import rule
+from stoker.audit.view.gpus import stored_weights
 from stoker.audit.view.serving import Server, stored_format
 from stoker.audit.view.view import View
 from stoker.audit.view.workloads import Workload
-from stoker.catalog.gpus import gpu
 from stoker.kube.paths import Path
 from stoker.kube.quantities import parse
 from stoker.kube.snapshot import Item
-from stoker.sizing.report import size_model
 
 _GIB: Final = 2**30
 _MODES: Final = "https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes"
@@ -43,9 +42,7 @@ def weights_gib(server: Server) -> float | None:
     """Weights of the server's model as it is stored, None where the model is unknown."""
     if server.architecture is None:
         return None
-    return size_model(
-        server.architecture, gpu("H100-SXM-80GB"), quantization=stored_format(server) or "auto"
-    ).weights_gib
+    return stored_weights(server.architecture, stored_format(server)) / _GIB
 
 
 def _volume(workload: Workload, name: str | None) -> tuple[Mapping[str, Any], int] | None:

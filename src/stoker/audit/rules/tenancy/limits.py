@@ -134,7 +134,7 @@ def _limit_range_caps_containers_only(subject: Limit, view: View) -> Iterator[Hi
 def _judged(view: View) -> Iterator[tuple[Item, Mapping[str, Any], int]]:
     for item, index, limit in _limits(view):
         if limit.get("type") == "Container" and any(
-            w.namespace == item.namespace and not w.template for w in view.workloads
+            not w.template for w in view.workloads_in(item.namespace)
         ):
             yield item, limit, index
 
@@ -151,8 +151,8 @@ def _judged(view: View) -> Iterator[tuple[Item, Mapping[str, Any], int]]:
 )
 def _limit_range_refuses_workload(subject: tuple[Item, Mapping[str, Any], int], view: View) -> Iterator[Hit]:
     item, limit, _ = subject
-    for workload in view.workloads:
-        if workload.namespace != item.namespace or workload.template:
+    for workload in view.workloads_in(item.namespace):
+        if workload.template:
             continue
         for container in workload.containers:
             for name, most in (limit.get("max") or {}).items():

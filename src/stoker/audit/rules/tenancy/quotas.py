@@ -95,11 +95,7 @@ def _memory_quota_without_defaults(quota: Item, view: View) -> Iterator[Hit]:
     missing = [name for name in wanted if name not in _defaults(view, quota.namespace)]
     if not missing:
         return
-    bare = [
-        str(w)
-        for w in view.workloads
-        if w.namespace == quota.namespace and not w.template and _bare(w, missing)
-    ]
+    bare = [str(w) for w in view.workloads_in(quota.namespace) if not w.template and _bare(w, missing)]
     shown = bool(view.of("LimitRange")) or view.knows("LimitRange", quota.namespace)
     if not bare and not shown:
         return
@@ -133,7 +129,7 @@ def _own_quotas(view: View) -> Iterator[tuple[Item, list[Workload]]]:
     for quota in _quotas(view):
         if quota.spec.get("scopes") or quota.spec.get("scopeSelector"):
             continue
-        found = [w for w in view.gpu_workloads if w.namespace == quota.namespace and w.minimum]
+        found = [w for w in view.gpu_workloads_in(quota.namespace) if w.minimum]
         if found:
             yield quota, found
 
@@ -242,9 +238,8 @@ def _gpu_namespace_without_quota(namespace: str, view: View) -> Iterator[Hit]:
     quotas = view.snapshot.within("ResourceQuota", namespace)
     if quotas or not namespace:
         return
-    workload = next(w for w in view.gpu_workloads if w.namespace == namespace)
     yield Hit(
-        workload.item,
+        view.gpu_workloads_in(namespace)[0].item,
         ("metadata", "namespace"),
         f"namespace {namespace} has no GPU quota, other namespaces have",
         namespace,
