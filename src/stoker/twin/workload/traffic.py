@@ -1,12 +1,11 @@
-"""Requests as columns, and what is done with whole traffics: cut, thinned, spread over models."""
+"""Requests as columns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Traffic", "assign", "cut", "scale_rate", "select", "sorted_traffic"]
+__all__ = ["Traffic", "own_prefixes", "prefix_reuse", "prefix_stride", "select", "sorted_traffic"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +46,8 @@ def select(traffic: Traffic, index: NDArray[np.int64]) -> Traffic:
         lengths = np.diff(traffic.prefix_offsets)[index]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
         begin = np.repeat(traffic.prefix_offsets[:-1][index] - offsets[:-1], lengths)
-        ids = traffic.prefix_ids[begin + np.arange(offsets[-1])]
+        begin += np.arange(offsets[-1])
+        ids = traffic.prefix_ids[begin]
     return replace(
         traffic,
         arrival_s=traffic.arrival_s[index],
@@ -67,35 +67,23 @@ def sorted_traffic(traffic: Traffic) -> Traffic:
     return select(traffic, np.argsort(traffic.arrival_s, kind="stable"))
 
 
-def cut(traffic: Traffic, duration_s: float) -> Traffic:
-    """The first ``duration_s`` seconds."""
-    count = int(np.searchsorted(traffic.arrival_s, duration_s, side="right"))
-    return replace(select(traffic, np.arange(count)), duration_s=duration_s)
+def prefix_reuse(traffic: Traffic) -> float | None:
+    """Share of prompt blocks that a cache which forgets nothing has seen before, 0 to 1; None without hash ids."""
+    if traffic.prefix_ids is None or len(traffic.prefix_ids) == 0:
+        return None
+    return 1.0 - len(np.unique(traffic.prefix_ids)) / len(traffic.prefix_ids)
 
 
-def scale_rate(traffic: Traffic, factor: float, rng: np.random.Generator) -> Traffic:
-    """``factor`` times as many requests in the same time: drawn from the trace, each copy moved by up to a mean gap.
-
-    Below 1 requests are left out at random; above 1 whole copies and a random part of one more.
-    """
-    count = len(traffic)
-    copies = rng.poisson(factor, count) if factor % 1 else np.full(count, int(factor))
-    if factor < 1:
-        copies = (rng.random(count) < factor).astype(np.int64)
-    index = np.repeat(np.arange(count), copies)
-    gap = traffic.duration_s / max(1, count)
-    first = np.concatenate(([True], index[1:] != index[:-1])) if len(index) else np.zeros(0, bool)
-    shift = np.where(first, 0.0, rng.uniform(0, gap, len(index)))
-    moved = select(traffic, index)
-    arrival = np.minimum(moved.arrival_s + shift, traffic.duration_s)
-    return sorted_traffic(replace(moved, arrival_s=arrival))
+def prefix_stride(traffic: Traffic) -> int:
+    """A distance by which hash ids can be moved so that none meets another."""
+    if traffic.prefix_ids is None or len(traffic.prefix_ids) == 0:
+        return 0
+    return int(traffic.prefix_ids.max()) - int(traffic.prefix_ids.min()) + 1
 
 
-def assign(traffic: Traffic, shares: Mapping[str, float], rng: np.random.Generator) -> Traffic:
-    """Give each request a model at random, in proportion to ``shares``."""
-    names = tuple(shares)
-    weights = np.array([shares[name] for name in names], np.float64)
-    edges = np.cumsum(weights / weights.sum())
-    edges[-1] = 1.0
-    model = np.searchsorted(edges, rng.random(len(traffic)), side="right").astype(np.int16)
-    return replace(traffic, model=np.minimum(model, len(names) - 1).astype(np.int16), models=names)
+def own_prefixes(found: Traffic, source: Traffic, owner: NDArray[np.int64]) -> Traffic:
+    """``found``, requests selected from ``source``, with hash ids that no two owners share; an owner a request."""
+    if found.prefix_ids is None or found.prefix_offsets is None:
+        return found
+    shift = np.repeat(owner * prefix_stride(source), np.diff(found.prefix_offsets))
+    return replace(found, prefix_ids=found.prefix_ids + shift)
