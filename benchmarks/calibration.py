@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.calibration_rows import Row, errors, predict, read_rows, summary
+from numpy.typing import NDArray
 
 _SIZE, _EDGE = 420, 46
 

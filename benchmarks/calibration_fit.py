@@ -8,12 +8,12 @@ moves only the rows under it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stoker.twin.engine.timing import StepCost
 from stoker.twin.engine.timing.figures import MOST, SHARES, Figures
 
 __all__ = ["LEVELS", "Fit", "Observation", "solve"]
@@ -134,8 +134,9 @@ class Fit:
         return {"general": general, **found}
 
 
-def _bounded(values: dict[str, float]) -> Figures:
-    return Figures(**{name: min(value, MOST) if name in SHARES else value for name, value in values.items()})
+def _bounded(values: Mapping[str, Any]) -> Figures:
+    figures = Figures(**values)
+    return replace(figures, **{name: min(getattr(figures, name), MOST) for name in SHARES})
 
 
 def solve(observations: Sequence[Observation], steps: int = 10) -> Fit:
@@ -185,16 +186,14 @@ def _linearised(
     """Gauss-Newton curvature and gradient of the robust loss, without the prior."""
     curvature = np.zeros((len(fit.logs), len(fit.logs)))
     gradient = np.zeros(len(fit.logs))
-    names = [field.name for field in fields(Figures) if field.name != "provenance"]
     for observation, residual in zip(observations, residuals, strict=True):
         here = fit.figures(observation)
         weight = 1 / np.sqrt(1 + (residual / 2) ** 2)
         columns: list[int] = []
         slopes: list[NDArray[np.float64]] = []
         for name in observation.names():
-            values = {other: getattr(here, other) for other in names}
-            values[name] *= float(np.exp(_DIFFERENCE))
-            slope = (_residual(observation, Figures(**values)) - residual) / _DIFFERENCE
+            there = replace(here, **{name: getattr(here, name) * float(np.exp(_DIFFERENCE))})
+            slope = (_residual(observation, there) - residual) / _DIFFERENCE
             for place in fit.places(observation, name):
                 columns.append(place)
                 slopes.append(slope)

@@ -29,7 +29,7 @@ _FORMATS = {"fp8": "fp8", "nvfp4": "nvfp4", "int4_wo": "gptq", "": "none"}
 _FOLDS = 5
 _SHORTEST = 0.8  # random-range-ratio
 _REQUESTS_A_CLIENT = 10
-_OVERHEAD_GIB = 3.8
+_OVERHEAD_GIB = 3.8  # beside weights and cache: read off the queues of rows whose cache was full
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ def read_rows(folder: Path) -> list[Row]:
     """Rows of aggregated serving, each once.
 
     Left out, because their harness or their kernels are not those of the others: disaggregated serving; Qwen3-235B and
-    Llama-3.1-8B (TTFT below one prefill of their own load, labels of parallelism that do not multiply to the GPUs);
+    Llama-3.1-8B (mean TTFT below what the first burst of all clients alone would cost, labels of parallelism that do not
+    multiply to the GPUs);
     MiniMax-M2.5 in FP8 under vLLM 0.17, whose recipe switches FlashInfer's and DeepGEMM's experts off; Qwen3-32B on one
     GPU and gpt-oss at 512 clients on H100 (the server's batch bound was another number); rounded copies of other rows.
     """
