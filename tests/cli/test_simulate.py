@@ -108,6 +108,10 @@ def test_one_engine_alone() -> None:
     assert closed["provenance"]["calibration"] == "measured"
     busier = simulate(*engine, *lengths, "--concurrency", 32)
     assert busier["tpot_p50_s"] > closed["tpot_p50_s"]
+    alike = simulate(*engine, *lengths, "--concurrency", 1, "--length-range", 1)
+    assert alike["e2e_p50_s"] == alike["e2e_p99_s"]
+    halved = simulate(*engine, *lengths, "--concurrency", 4, "--kv-cache-dtype", "fp8")
+    assert halved["engine"]["kv_tokens"] > 1.9 * closed["engine"]["kv_tokens"]
     opened = simulate(*engine, *lengths, "--rate", 2, "--requests", 100)
     assert opened["requests_per_s"] == pytest.approx(2.0, rel=0.3)
 
@@ -115,6 +119,9 @@ def test_one_engine_alone() -> None:
 def test_capacity_is_zero_where_all_pods_fit() -> None:
     done = stoker("plan", EXAMPLES / "guide.yaml", "--capacity", "--output", "json")
     assert (done.returncode, json.loads(done.stdout)["fits"]) == (0, True)
+
+
+ENGINE = ("simulate", "--engine-only", "--model", "llama-3-8b", "--gpu", "A100-SXM-80GB", "--concurrency", 1)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,10 @@ def test_capacity_is_zero_where_all_pods_fit() -> None:
             ("simulate", "--engine-only", "--model", "lama", "--gpu", "H100", "--concurrency", "1"),
             "unknown model",
         ),
+        ((*ENGINE, "--quantization", "fp3"), "is not a choice"),
+        ((*ENGINE, "--kv-cache-dtype", "int4"), "is not a choice"),
+        ((*ENGINE, "--tp", "3"), "32 attention heads do not divide by TP3"),
+        ((*ENGINE, "--gpu", "T4", "--quantization", "nvfp4"), "nvfp4 needs compute capability"),
         (("plan", EXAMPLES / "minimal.yaml"), "nothing to plan"),
         (("tune", EXAMPLES / "minimal.yaml", "--trace", "none.csv", "--slo", "fast"), "no promise"),
     ],

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stoker.cli.choices import KV_CACHE_DTYPES, QUANTIZATIONS, architecture_of, one_of
 from stoker.cli.output import Output, out, print_json, table
 from stoker.errors import InputError, Problem
 
@@ -13,8 +14,6 @@ __all__ = ["EngineQuestion", "answer"]
 
 _PER_CLIENT = 10
 _OPEN_LOOP = 2000
-# Lengths are drawn from 90 to 110 % of what was asked for: clients with answers of one length would run in step.
-_SPREAD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +27,18 @@ class EngineQuestion:
     data: int
     expert_parallel: bool
     quantization: str
+    kv_cache_dtype: str
     version: str | None
     concurrency: int | None
     rate: float | None
     input_tokens: int
     output_tokens: int
+    length_range: float
     requests: int | None
     max_num_seqs: int | None
     max_num_batched_tokens: int | None
     max_model_len: int | None
+    gpu_memory_utilization: float | None
     seed: int
 
 
@@ -65,6 +67,8 @@ def answer(question: EngineQuestion, output: Output) -> None:
                 )
             ]
         )
+    one_of("--quantization", question.quantization, QUANTIZATIONS)
+    one_of("--kv-cache-dtype", question.kv_cache_dtype, KV_CACHE_DTYPES)
     spec = _spec(question, question.model, question.gpu)
     run = _run(question, spec)
     document = _document(question, spec, run)
@@ -76,21 +80,22 @@ def answer(question: EngineQuestion, output: Output) -> None:
 
 def _spec(question: EngineQuestion, model: str, gpu: str) -> "EngineSpec":
     from stoker.catalog.gpus import gpu as find_gpu
-    from stoker.catalog.models import model as find_model
     from stoker.twin.engine.setup import engine_spec
 
     return engine_spec(
-        find_model(model),
+        architecture_of(model),
         find_gpu(gpu),
         tensor=question.tensor,
         pipeline=question.pipeline,
         data=question.data,
         expert_parallel=question.expert_parallel,
         quantization=question.quantization,
+        kv_dtype=question.kv_cache_dtype,
         version=question.version,
         max_num_seqs=question.max_num_seqs,
         max_num_batched_tokens=question.max_num_batched_tokens,
         max_model_len=question.max_model_len,
+        gpu_memory_utilization=question.gpu_memory_utilization,
     )
 
 
@@ -104,7 +109,7 @@ def _run(question: EngineQuestion, spec: "EngineSpec") -> "EngineRun":
         max(40, _PER_CLIENT * question.concurrency) if question.concurrency else _OPEN_LOOP
     )
     prompt, reply = (
-        np.maximum(1, np.rint(length * rng.uniform(1 - _SPREAD, 1 + _SPREAD, count))).astype(np.int32)
+        rng.integers(max(1, int(length * question.length_range)), length + 1, count).astype(np.int32)
         for length in (question.input_tokens, question.output_tokens)
     )
     if question.concurrency is not None:
@@ -152,7 +157,7 @@ def _document(question: EngineQuestion, spec: "EngineSpec", run: "EngineRun") ->
             "load": f"closed loop of {question.concurrency}"
             if question.concurrency
             else f"Poisson, {question.rate:g} requests/s",
-            "lengths": "uniform within 10 % of the given",
+            "lengths": f"uniform, {question.length_range:g} to 1 of the given",
             "seed": question.seed,
             "version": version("stoker"),
             "calibration": spec.cost.provenance,

@@ -38,8 +38,11 @@ def simulate(
         ),
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="Shape of a stretched trace: flat, diurnal, weekly, or a file of rates.")
-    ] = "flat",
+        str,
+        typer.Option(
+            help="Shape of a stretched trace: trace (its own), flat, diurnal, weekly, weekly-chat, or a file of rates."
+        ),
+    ] = "trace",
     rate_scale: Annotated[float, typer.Option(min=1e-6, help="Times the requests of the trace.")] = 1.0,
     share: Annotated[
         list[str] | None,
@@ -84,6 +87,9 @@ def simulate(
     quantization: Annotated[
         str, typer.Option(help="Engine only: auto, none, fp8, int8, awq, gptq, mxfp4, nvfp4.")
     ] = "auto",
+    kv_cache_dtype: Annotated[
+        str, typer.Option(help="Engine only: auto (as the checkpoint asks, else 16 bits) or fp8.")
+    ] = "auto",
     engine_version: Annotated[
         str | None, typer.Option(help="Engine only: vLLM release.", show_default="the pinned one")
     ] = None,
@@ -95,6 +101,14 @@ def simulate(
     ] = None,
     input_tokens: Annotated[int, typer.Option(min=1, help="Engine only: prompt length.")] = 1024,
     output_tokens: Annotated[int, typer.Option(min=1, help="Engine only: answer length.")] = 256,
+    length_range: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=1.0,
+            help="Engine only: lengths are uniform from this share of the given; 1 for alike.",
+        ),
+    ] = 0.8,
     requests: Annotated[
         int | None, typer.Option(min=1, help="Engine only: how many.", show_default="10 per client")
     ] = None,
@@ -105,7 +119,11 @@ def simulate(
         int | None, typer.Option(min=16, help="Engine only: tokens of a step.", show_default="vLLM's")
     ] = None,
     max_model_len: Annotated[
-        int | None, typer.Option(min=16, help="Engine only: context.", show_default="what the lengths need")
+        int | None, typer.Option(min=16, help="Engine only: context.", show_default="the model's own")
+    ] = None,
+    gpu_memory_utilization: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1.0, help="Engine only: share of memory.", show_default="vLLM's"),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -135,15 +153,18 @@ def simulate(
                 data=dp,
                 expert_parallel=expert_parallel,
                 quantization=quantization,
+                kv_cache_dtype=kv_cache_dtype,
                 version=engine_version,
                 concurrency=concurrency,
                 rate=rate,
                 input_tokens=input_tokens,
                 output_tokens=output_tokens,
+                length_range=length_range,
                 requests=requests,
                 max_num_seqs=max_num_seqs,
                 max_num_batched_tokens=max_num_batched_tokens,
                 max_model_len=max_model_len,
+                gpu_memory_utilization=gpu_memory_utilization,
                 seed=seed,
             ),
             output,
@@ -218,7 +239,7 @@ def make_scenario(
     return Scenario(
         trace=found,
         duration_s=_seconds(duration),
-        profile=read_profile(profile),
+        profile=None if profile == "trace" else read_profile(profile),
         rate_scale=rate_scale,
         shares=_shares(shares),
     )

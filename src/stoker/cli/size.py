@@ -1,21 +1,19 @@
 """`stoker size`: what a model needs, which layouts fit a GPU type, and why the others do not."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stoker.cli.choices import KV_CACHE_DTYPES, QUANTIZATIONS, architecture_of, one_of
 from stoker.cli.output import Output, OutputOption, err, out, print_json, table
-from stoker.errors import ExitCode, InputError, Problem
+from stoker.errors import ExitCode
 
 if TYPE_CHECKING:
-    from stoker.catalog.models import ModelArchitecture
     from stoker.sizing.report import SizeReport
 
 __all__ = ["size"]
 
 _PRECISIONS = ("auto", "bf16", "fp16", "fp32")
-_QUANTIZATIONS = ("auto", "none", "fp8", "int8", "awq", "gptq", "mxfp4", "nvfp4")
 
 
 def size(
@@ -29,7 +27,7 @@ def size(
     gpu: Annotated[list[str], typer.Option("--gpu", help="GPU type; may be repeated to compare.")],
     gpus_per_node: Annotated[int | None, typer.Option(min=1, max=16, help="GPUs of one node.")] = None,
     precision: Annotated[str, typer.Option(help="|".join(_PRECISIONS))] = "auto",
-    quantization: Annotated[str, typer.Option(help="|".join(_QUANTIZATIONS))] = "auto",
+    quantization: Annotated[str, typer.Option(help="|".join(QUANTIZATIONS))] = "auto",
     kv_cache_dtype: Annotated[str, typer.Option(help="auto|fp8")] = "auto",
     context_length: Annotated[
         int | None,
@@ -60,10 +58,10 @@ def size(
     from stoker.catalog.gpus import gpu as find
     from stoker.sizing.report import size_model
 
-    _one_of("--precision", precision, _PRECISIONS)
-    _one_of("--quantization", quantization, _QUANTIZATIONS)
-    _one_of("--kv-cache-dtype", kv_cache_dtype, ("auto", "fp8"))
-    architecture = _architecture(model)
+    one_of("--precision", precision, _PRECISIONS)
+    one_of("--quantization", quantization, QUANTIZATIONS)
+    one_of("--kv-cache-dtype", kv_cache_dtype, KV_CACHE_DTYPES)
+    architecture = architecture_of(model)
     reports = [
         size_model(
             architecture,
@@ -86,20 +84,6 @@ def size(
     if not any(report.recommended for report in reports):
         _refuse(reports)
         raise typer.Exit(int(ExitCode.FINDINGS))
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError([Problem("is not a choice", path=option, found=value, wanted=", ".join(allowed))])
-
-
-def _architecture(name: str) -> "ModelArchitecture":
-    from stoker.catalog.hf_config import load_model_folder
-    from stoker.catalog.models import model
-
-    if Path(name).is_dir() or name.startswith((".", "/")):
-        return load_model_folder(Path(name))
-    return model(name)
 
 
 def _print(report: "SizeReport") -> None:

@@ -28,7 +28,7 @@ def tune(
     duration: Annotated[
         str | None, typer.Option(help="Virtual time of each.", show_default="the trace's")
     ] = None,
-    profile: Annotated[str, typer.Option(help="Shape of a stretched trace.")] = "flat",
+    profile: Annotated[str, typer.Option(help="Shape of a stretched trace, as of simulate.")] = "trace",
     rate_scale: Annotated[float, typer.Option(min=1e-6, help="Times the requests of the trace.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the search and of every simulation.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, max=1024, help="Simulations at once on this machine.")] = 2,

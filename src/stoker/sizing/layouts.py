@@ -11,7 +11,7 @@ from stoker.sizing.kv import sequence_bytes_per_gpu
 from stoker.sizing.memory import Batch, overhead_gib
 from stoker.sizing.weights import Width
 
-__all__ = ["USEFUL_SEQUENCES", "Layout", "choose_layout", "layouts"]
+__all__ = ["USEFUL_SEQUENCES", "Layout", "choose_layout", "indivisible", "layouts"]
 
 USEFUL_SEQUENCES: Final = 8  # fewer full-length sequences than this cannot fill a batch
 _GIB: Final = 2**30
@@ -66,7 +66,7 @@ def layouts(
     for tensor, pipeline in _candidates(gpus_per_node):
         share = weights / (tensor * pipeline) / _GIB
         nodes = math.ceil(tensor * pipeline / gpus_per_node)
-        reason = width.refusal or _indivisible(architecture, width, tensor, pipeline)
+        reason = width.refusal or indivisible(architecture, width, tensor=tensor, pipeline=pipeline)
         room = gpu_memory_utilization * memory_gib - share - overhead_gib(architecture, batch, tensor)
         if not reason and room <= 0:
             reason = (
@@ -116,7 +116,15 @@ def _candidates(gpus_per_node: int) -> Iterator[tuple[int, int]]:
             yield whole, stages
 
 
-def _indivisible(architecture: ModelArchitecture, width: Width, tensor: int, pipeline: int) -> str:
+def indivisible(
+    architecture: ModelArchitecture,
+    width: Width,
+    *,
+    tensor: int,
+    pipeline: int,
+    expert_parallel: bool = False,
+) -> str:
+    """Why a model cannot be split so; empty where it can. With expert parallelism experts are not split."""
     if architecture.attention_heads % tensor:
         return f"{architecture.attention_heads} attention heads do not divide by TP{tensor}"
     if pipeline > architecture.layers:
@@ -125,7 +133,9 @@ def _indivisible(architecture: ModelArchitecture, width: Width, tensor: int, pip
         return "an encoder is not split into pipeline stages"
     moe = architecture.moe
     inner = moe.expert_intermediate_size if moe else architecture.intermediate_size
-    if width.quantization in _BLOCKED and inner >= _BLOCK and (inner % tensor or inner // tensor % _BLOCK):
+    split = moe is None or not expert_parallel
+    blocked = split and width.quantization in _BLOCKED and inner >= _BLOCK
+    if blocked and (inner % tensor or inner // tensor % _BLOCK):
         return (
             f"{width.quantization} works in blocks of {_BLOCK}, and {inner} / TP{tensor} is no multiple of it"
         )

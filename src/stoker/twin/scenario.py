@@ -30,14 +30,14 @@ class Scenario:
     Attributes:
         trace: as read.
         duration_s: virtual seconds; None for the trace's own span.
-        profile: shape of a stretched trace.
+        profile: shape of a stretched trace; None for the trace's own, which one shorter than a day has not.
         rate_scale: times the requests of the trace.
         shares: weight by model for a trace that names no models; empty: by the rates that the platform declares.
     """
 
     trace: Trace
     duration_s: float | None
-    profile: RateProfile
+    profile: RateProfile | None
     rate_scale: float
     shares: Mapping[str, float]
 
@@ -67,8 +67,9 @@ def traffic_of(scenario: Scenario, platform: ResolvedPlatform, seed: int) -> tup
     traffic, how = scenario.trace.traffic, "as recorded"
     duration = scenario.duration_s or traffic.duration_s
     if duration > traffic.duration_s * 1.001:
+        model = fit(traffic)
         traffic = stretch(
-            fit(traffic), duration, rng, rate_scale=scenario.rate_scale, profile=scenario.profile
+            model, duration, rng, rate_scale=scenario.rate_scale, profile=scenario.profile or model.profile
         )
         how = f"stretched from {scenario.trace.traffic.duration_s:.0f} s"
     else:

@@ -28,14 +28,10 @@ def test_a_rate_is_found_for_the_gpus_that_are_to_be_held() -> None:
 
 
 def test_jobs_come_in_order_and_repeat_with_their_seed() -> None:
-    one, two = (
-        draw_jobs(HELIOS, 0.01, 86_400.0, np.random.default_rng(3), priority_class="low", most_gpus=8)
-        for _ in range(2)
-    )
+    one, two = (draw_jobs(HELIOS, 0.01, 86_400.0, np.random.default_rng(3), most_gpus=8) for _ in range(2))
     assert one == two
     assert [job.arrival_s for job in one] == sorted(job.arrival_s for job in one)
     assert max(job.gpus for job in one) == 8
-    assert {job.priority_class for job in one} == {"low"}
     assert min(job.host_memory_bytes for job in one) > 2**30
 
 

@@ -6,6 +6,7 @@ from stoker.catalog.models import Attention, ModelArchitecture
 from stoker.catalog.versions import in_range
 from stoker.errors import StokerError
 from stoker.sizing.kv import sequence_bytes_per_gpu
+from stoker.sizing.layouts import indivisible
 from stoker.sizing.memory import batch_defaults
 from stoker.sizing.weights import resolve_width, weight_bytes
 from stoker.twin.engine.spec import EngineSpec
@@ -15,8 +16,12 @@ __all__ = ["engine_spec", "release_switches"]
 
 _GIB = 2**30
 _BLOCK_TOKENS = 16  # vllm/config/cache.py block_size
-# What is neither weights nor cache: context, NCCL, CUDA graphs, activations; facts 1g give 2 to 5 GiB.
-_OVERHEAD_GIB = 3.5
+# What is neither weights nor cache: context, NCCL, CUDA graphs, activations; facts 1g give 2 to 5 GiB, the queues of
+# measured rows whose cache was full this (docs/calibration.md).
+_OVERHEAD_GIB = 3.8
+# Checkpoints whose own configuration asks for a cache in eight bits, which vLLM's `auto` follows: NVIDIA's conversions
+# (kv_cache_quant_algo of their hf_quant_config.json).
+_EIGHT_BIT_CACHE = frozenset(("nvfp4",))
 
 
 def release_switches(engine: str, version: str) -> tuple[bool, int]:
@@ -39,11 +44,12 @@ def engine_spec(
     data: int = 1,
     expert_parallel: bool = False,
     quantization: str = "auto",
+    kv_dtype: str = "auto",
     version: str | None = None,
     max_num_seqs: int | None = None,
     max_num_batched_tokens: int | None = None,
     max_model_len: int | None = None,
-    gpu_memory_utilization: float = 0.92,
+    gpu_memory_utilization: float | None = None,
 ) -> EngineSpec:
     """The engine of one replica as ``vllm serve`` would start it.
 
@@ -55,23 +61,39 @@ def engine_spec(
         data: data parallelism, of the attention.
         expert_parallel: experts are spread whole over the ranks.
         quantization: as in the platform file; ``auto`` serves as published.
+        kv_dtype: ``auto`` (as the checkpoint asks, else 16 bits) or ``fp8``.
         version: vLLM release; the catalogue's pinned one where None.
         max_num_seqs: batch bound; vLLM's default for the GPU where None.
         max_num_batched_tokens: tokens of a step; the same.
         max_model_len: longest prompt and answer; the model's own where None.
-        gpu_memory_utilization: share of the memory that vLLM takes.
+        gpu_memory_utilization: share of the memory that vLLM takes; the release's default where None.
 
     Raises:
-        StokerError: an encoder, or weights that leave no room for a cache.
+        StokerError: an encoder, a format or a layout that cannot be, or weights that leave no room for a cache.
     """
     if architecture.attention is Attention.NONE:
         raise StokerError(f"{architecture.name} makes no tokens: the twin runs models that decode")
     found = release("vllm", version)
     width = resolve_width(architecture, gpu, precision="auto", quantization=quantization)
+    # Whether FP8's blocks of experts divide is the release's affair: rows of MiniMax-M2.5 at TP8 were measured.
+    refusal = width.refusal or indivisible(
+        architecture, width, tensor=tensor, pipeline=pipeline, expert_parallel=True
+    )
+    if refusal:
+        raise StokerError(
+            f"{architecture.name} cannot be served so: {refusal}",
+            fix=f"`stoker size {architecture.name} --gpu {gpu.name}` shows the layouts that can",
+        )
     weights = weight_bytes(architecture, width)
     ranks = tensor * pipeline * data
-    per_token = sequence_bytes_per_gpu(architecture, 10_000, 2.0, tensor=tensor, pipeline=pipeline) / 10_000
-    room = gpu.memory_gib * gpu_memory_utilization - weights / ranks / _GIB - _OVERHEAD_GIB
+    if kv_dtype == "auto" and width.quantization in _EIGHT_BIT_CACHE:
+        kv_dtype = "fp8"
+    kv_bytes = 1.0 if kv_dtype == "fp8" else 2.0
+    per_token = (
+        sequence_bytes_per_gpu(architecture, 10_000, kv_bytes, tensor=tensor, pipeline=pipeline) / 10_000
+    )
+    utilization = gpu_memory_utilization or float(found.defaults["gpu_memory_utilization"])
+    room = gpu.memory_gib * utilization - weights / ranks / _GIB - _OVERHEAD_GIB
     tokens = int(room * _GIB / per_token) * data
     if tokens < _BLOCK_TOKENS * 64:
         raise StokerError(
@@ -91,6 +113,8 @@ def engine_spec(
             data=data,
             expert_parallel=expert_parallel,
             quantization=quantization,
+            kv_dtype=kv_dtype,
+            version=found.version,
         ),
         gpus=ranks,
         max_num_seqs=sequences,

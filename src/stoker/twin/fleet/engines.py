@@ -32,7 +32,11 @@ def engine_of(model: ResolvedModel) -> EngineSpec:
         tensor=model.tensor,
         pipeline=model.pipeline,
         data=model.data,
+        # the compiled server has --enable-expert-parallel for mixtures of experts with data parallelism
+        expert_parallel=model.data > 1 and model.architecture.moe is not None,
         quantization=model.quantization,
+        kv_dtype=model.spec.kv_cache_dtype,
+        version=model.release.version if model.release.engine == "vllm" else None,
     )
     return EngineSpec(
         cost=cost,

@@ -2,8 +2,8 @@
 
 Drawn with a seed, so that every fleet of a comparison has the same neighbours. The rates are assumptions, chosen so that
 a cluster with such tenants is busy beside its inference, and said in docs/simulate.md: training holds a sixth of the GPUs
-where nothing bounds it, notebooks one in twenty-five, and there is one service for every two nodes. What they ask for and
-what they use differ: most use less than they ask for, one in ten uses up to three times as much.
+where nothing bounds it, notebooks one in twenty-five, and there is one service for every two nodes. Sizes and run times are
+`stoker.twin.workload.neighbours`'. What they ask for and what they use differ: most use less than they ask for, one in ten uses up to three times as much.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from stoker.platform.tenants import WorkloadClass
 from stoker.sizing.resolved import ResolvedPlatform, ResolvedPool, ResolvedTenant
 from stoker.twin.fleet.build import Upgrade
 from stoker.twin.fleet.spec import Neighbour
+from stoker.twin.workload.neighbours import NOTEBOOKS, PHILLY, draw_jobs
 
 __all__ = ["population"]
 
@@ -22,13 +23,7 @@ _GIB: Final = 2**30
 _TRAINING_SHARE: Final = 1 / 6
 _NOTEBOOK_SHARE: Final = 1 / 25
 _SERVICES_PER_NODE: Final = 0.5
-# Median and spread of durations: half of the jobs of public GPU traces end within minutes to an hour and a few run for
-# days (Jeon et al., "Analysis of Large-Scale Multi-Tenant GPU Clusters", USENIX ATC 2019, figure 2).
-_TRAINING_MEDIAN_S: Final = 3600.0
-_TRAINING_SIGMA: Final = 1.4
-_NOTEBOOK_MEDIAN_S: Final = 4 * 3600.0
-_NOTEBOOK_SIGMA: Final = 0.6
-_TRAINING_GPUS: Final = ((1, 0.55), (2, 0.15), (4, 0.15), (8, 0.15))
+_CORES_PER_GPU: Final = 8.0
 _BUSY: Final = {"training": 0.9, "notebook": 0.05, "service": 0.0}
 
 
@@ -63,29 +58,24 @@ def _jobs(
     upgrades: frozenset[Upgrade],
 ) -> Iterator[Neighbour]:
     pool = _pool(platform)
-    training = kind == "training"
-    sizes, weights = zip(*(_TRAINING_GPUS if training else ((1, 1.0),)), strict=True)
-    largest = max(1, min(pool.slices[0].per_node, max(sizes)))
-    median, sigma = (
-        (_TRAINING_MEDIAN_S, _TRAINING_SIGMA) if training else (_NOTEBOOK_MEDIAN_S, _NOTEBOOK_SIGMA)
+    mix, share = (PHILLY, _TRAINING_SHARE) if kind == "training" else (NOTEBOOKS, _NOTEBOOK_SHARE)
+    jobs = draw_jobs(
+        mix,
+        pool.gpus * share / mix.gpu_s,
+        duration_s,
+        rng,
+        most_gpus=pool.slices[0].per_node,
     )
-    mean_gpu_s = float(np.dot(sizes, weights)) * median * float(np.exp(sigma**2 / 2))
-    rate = pool.gpus * (_TRAINING_SHARE if training else _NOTEBOOK_SHARE) / mean_gpu_s
-    time, number = 0.0, 0
-    while (time := time + float(rng.exponential(1 / rate))) < duration_s:
-        number += 1
-        gpus = min(int(rng.choice(sizes, p=weights)), largest)
-        length = float(np.exp(np.log(median) + sigma * rng.standard_normal()))
-        asked = gpus * float(rng.uniform(32, 96) if training else rng.uniform(8, 28)) * _GIB
-        used = asked * _use(rng)
-        cores = gpus * 8.0
+    for number, job in enumerate(jobs, 1):
+        cores = job.gpus * _CORES_PER_GPU
         amounts = {
             "cpu": f"{int(cores * 500)}m",
-            "memory": str(int(asked)),
-            pool.slices[0].resource: str(gpus),
+            "memory": str(job.host_memory_bytes),
+            pool.slices[0].resource: str(job.gpus),
         }
         pod = _pod(tenant, f"{kind}-{number}", amounts, upgrades, tolerations=pool.tolerations)
-        yield Neighbour(kind, time, length, pod, gpus * pool.slices[0].gpu_fraction, used, cores, _BUSY[kind])
+        held, used = job.gpus * pool.slices[0].gpu_fraction, job.host_memory_bytes * _use(rng)
+        yield Neighbour(kind, job.arrival_s, job.duration_s, pod, held, used, cores, _BUSY[kind])
 
 
 def _use(rng: np.random.Generator) -> float:

@@ -31,7 +31,6 @@ class Job:
         gpus: in all.
         host_memory_bytes: that it asks for in all.
         duration_s: how long it runs once it has everything.
-        priority_class: name of its PriorityClass; empty for none.
     """
 
     kind: str
@@ -39,7 +38,6 @@ class Job:
     gpus: int
     host_memory_bytes: int
     duration_s: float
-    priority_class: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,6 @@ def draw_jobs(
     duration_s: float,
     rng: np.random.Generator,
     *,
-    priority_class: str = "",
     most_gpus: int | None = None,
 ) -> tuple[Job, ...]:
     """Jobs of one kind in order of arrival.
@@ -102,7 +99,6 @@ def draw_jobs(
         rate: jobs per second; ``gpus / mix.gpu_s`` of them hold that many GPUs on average where none has to wait.
         duration_s: seconds in which they arrive.
         rng: of everything random.
-        priority_class: of all of them.
         most_gpus: no job asks for more; larger ones ask for this many.
     """
     if rate * duration_s < 0.5:
@@ -116,6 +112,5 @@ def draw_jobs(
     length = np.minimum(mix.median_s * np.exp(sigma * rng.standard_normal(count)), _LONGEST_S)
     memory = gpus * mix.memory_median_bytes * np.exp(mix.memory_sigma * rng.standard_normal(count))
     return tuple(
-        Job(mix.kind, float(times[i]), int(gpus[i]), int(memory[i]), float(length[i]), priority_class)
-        for i in range(count)
+        Job(mix.kind, float(times[i]), int(gpus[i]), int(memory[i]), float(length[i])) for i in range(count)
     )

@@ -34,7 +34,7 @@ def read_profile(name: str) -> RateProfile:
                 Problem(
                     "no such profile",
                     found=name,
-                    wanted=f"{', '.join(NAMED)}, or a CSV file of rates",
+                    wanted=f"trace, {', '.join(NAMED)}, or a CSV file of rates",
                     fix=f"--profile {like[0]}"
                     if like
                     else "--profile FILE, or FILE:SERVICE of several services",
