@@ -112,7 +112,7 @@ def _question(base: dict[str, Any]) -> str:
         "trace": scenario.trace.sha256,
         "duration": scenario.duration_s,
         "rate": scenario.rate_scale,
-        "profile": scenario.profile.name,
+        "profile": scenario.profile.name if scenario.profile else "trace",
         "seed": base["seed"],
         "neighbours": base["neighbours"],
         "promises": [promise.text for promise in base["promises"]],
