@@ -61,7 +61,7 @@ def traffic_of(scenario: Scenario, platform: ResolvedPlatform, seed: int) -> tup
     """The requests that the platform's models get, how long they last in seconds, and how they came from the trace.
 
     Raises:
-        InputError: the trace, or a share, names a model that the platform does not have.
+        InputError: the trace, or a share, names a model or adapter that the platform does not have.
     """
     rng = np.random.default_rng([seed, 1])
     traffic, how = scenario.trace.traffic, "as recorded"
@@ -84,7 +84,7 @@ def traffic_of(scenario: Scenario, platform: ResolvedPlatform, seed: int) -> tup
 def _for_models(
     traffic: Traffic, scenario: Scenario, platform: ResolvedPlatform, rng: np.random.Generator
 ) -> Traffic:
-    names = tuple(platform.models)
+    names = tuple(_declared(platform))
     if traffic.models not in {(), ("",)} and set(traffic.models) & set(names):
         return traffic
     for name in scenario.shares:
@@ -105,11 +105,18 @@ def _for_models(
 
 
 def _declared(platform: ResolvedPlatform) -> dict[str, float]:
-    """Declared requests per second; models that declare none get the mean of those that do."""
+    """Declared requests per second by model and adapter; models that declare none get the mean of those that do.
+
+    A model and its adapters share what is declared evenly.
+    """
     rates = {name: model.spec.traffic.requests_per_second for name, model in platform.models.items()}
     known = [rate for rate in rates.values() if rate]
     usual = sum(known) / len(known) if known else 1.0
-    return {name: rate or usual for name, rate in rates.items()}
+    shares: dict[str, float] = {}
+    for name, model in platform.models.items():
+        each = (name, *(adapter.name for adapter in model.spec.lora))
+        shares |= dict.fromkeys(each, (rates[name] or usual) / len(each))
+    return shares
 
 
 def run_scenario(

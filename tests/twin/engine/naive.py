@@ -22,6 +22,7 @@ class Sequence:
     e2e: float = -1.0
     preempted: int = 0
     decoding: bool = False
+    adapter: int = -1
 
     @property
     def tokens(self) -> int:
@@ -41,9 +42,14 @@ def _seconds(spec: EngineSpec, tokens: int, *, mixed: bool) -> float:
     raise AssertionError(tokens)
 
 
-def run_naively(spec: EngineSpec, requests: list[tuple[float, int, int]]) -> list[Sequence]:
+def run_naively(
+    spec: EngineSpec, requests: list[tuple[float, int, int]], adapters: list[int] | None = None
+) -> list[Sequence]:
     """All requests on one replica, to the last token. ``spec.lookahead`` must be 0."""
     every = [Sequence(i, *request) for i, request in enumerate(requests)]
+    for sequence, adapter in zip(every, adapters or [], strict=False):
+        sequence.adapter = adapter
+    resident: list[int] = []  # adapters in the GPU, the one used last at the end
     coming = list(every)
     waiting: list[Sequence] = []
     running: list[Sequence] = []
@@ -57,6 +63,7 @@ def run_naively(spec: EngineSpec, requests: list[tuple[float, int, int]]) -> lis
             waiting.append(coming.pop(0))
         budget = spec.max_num_batched_tokens
         scheduled: list[tuple[Sequence, int]] = []
+        loads = 0
         any_preempted = False
         index = 0
         while index < len(running) and budget > 0:
@@ -86,14 +93,28 @@ def run_naively(spec: EngineSpec, requests: list[tuple[float, int, int]]) -> lis
             budget -= count
             index += 1
         if not any_preempted:
-            while waiting and budget > 0 and len(running) < spec.max_num_seqs:
-                sequence = waiting[0]
+            index = 0
+            while index < len(waiting) and budget > 0 and len(running) < spec.max_num_seqs:
+                sequence = waiting[index]
+                needed = {s.adapter for s in running if s.adapter >= 0}
+                wanted = sequence.adapter
+                if wanted >= 0 and wanted not in needed and len(needed) == spec.max_loras:
+                    index += 1
+                    continue
                 count = min(sequence.tokens, budget)
                 whole = sequence.tokens if spec.reserve_full_prompt else count
                 need = -(-whole // spec.block_tokens)
                 if need > free:
                     break
-                waiting.pop(0)
+                waiting.pop(index)
+                if wanted in resident:
+                    resident.remove(wanted)
+                elif wanted >= 0:
+                    loads += 1
+                    if len(resident) == spec.max_loras:
+                        resident.remove(next(each for each in resident if each not in needed))
+                if wanted >= 0:
+                    resident.append(wanted)
                 sequence.blocks = need
                 free -= need
                 running.append(sequence)
@@ -109,6 +130,7 @@ def run_naively(spec: EngineSpec, requests: list[tuple[float, int, int]]) -> lis
         seconds += cost.kv_read_s * sum(s.tokens for s in decodes) + cost.decode_seq_s * len(decodes)
         seconds += cost.prefill_pair_s * sum(c * (s.computed + 0.5 * c) for s, c in prompts)
         seconds += cost.prefill_chunk_s * len(prompts)
+        seconds += spec.lora_load_s * loads
         now += seconds
         for sequence, count in scheduled:
             sequence.computed += count

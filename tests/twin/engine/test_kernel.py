@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,29 @@ def test_the_event_kernel_equals_the_plain_scheduler(
     assert [s.preempted for s in plain] == service.requests(at.Q_PREEMPTED).tolist(), name
     np.testing.assert_allclose([s.ttft for s in plain], service.times(at.T_TTFT), rtol=1e-9)
     np.testing.assert_allclose([s.e2e for s in plain], service.times(at.T_E2E), rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("max_loras", "blocks"), [(1, 400), (2, 400), (3, 120), (8, 400)])
+def test_adapters_share_their_slots_as_in_the_plain_scheduler(max_loras: int, blocks: int, seed: int) -> None:
+    spec = engine(max_loras=max_loras, lora_load_s=0.05, blocks=blocks)
+    requests = requests_from(seed, 120, 8.0)
+    adapters = np.random.default_rng(seed).integers(-1, 5, len(requests)).astype(np.int32)
+    plain = _naive.run_naively(spec, requests, adapters.tolist())
+    service = make_service(spec, replace(load_of(requests), adapter=adapters), candidates=1)
+    service.add_replica(0, 0.0)
+    service.advance(at.FOREVER)
+    assert [s.preempted for s in plain] == service.requests(at.Q_PREEMPTED).tolist()
+    np.testing.assert_allclose([s.ttft for s in plain], service.times(at.T_TTFT), rtol=1e-9)
+    np.testing.assert_allclose([s.e2e for s in plain], service.times(at.T_E2E), rtol=1e-9)
+    loads = service.replica(0, at.R_LORA_LOADS)
+    assert loads == 5 if max_loras == 8 else loads > 5
+
+
+def test_adapters_that_the_engine_does_not_take_are_an_error() -> None:
+    load = replace(load_of([(0.0, 10, 10)]), adapter=np.zeros(1, np.int32))
+    with pytest.raises(ValueError, match="max_loras"):
+        make_service(engine(), load, candidates=1)
 
 
 def test_the_scarce_cases_do_preempt() -> None:

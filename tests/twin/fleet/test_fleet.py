@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stoker.catalog.models import model
 from stoker.platform.load import load_document
 from stoker.sizing.resolve import resolve
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.twin.engine import Policy
 from stoker.twin.engine import layout as at
+from stoker.twin.fleet.adapters import adapter_bytes
 from stoker.twin.fleet.agenda import Agenda
 from stoker.twin.fleet.build import ALL_UPGRADES, Upgrade, build_fleet
 from stoker.twin.fleet.capacity import place
@@ -285,3 +287,31 @@ def test_every_example_of_the_project_can_be_simulated() -> None:
         for upgrades in (ALL_UPGRADES, frozenset()):
             found = run(build_fleet(resolved, objects, upgrades=upgrades), traffic(1.0, 60), 60)
             assert found.end_s >= 60, path.name
+
+
+@pytest.mark.parametrize(("arguments", "slots"), [("", 3), ("--max-loras=1", 1), ("--max-loras 2", 2)])
+def test_adapters_are_models_of_their_own_to_clients_and_share_the_replicas_slots(
+    arguments: str, slots: int
+) -> None:
+    names = ("de", "fr", "es")
+    lora = "".join(f"{{name: {name}, source: 's3://b/{name}', rank: 32}}, " for name in names)
+    text = PLATFORM.replace("MIN", "1").replace("MAX", "1") + f"    lora: [{lora}]\n"
+    text += f"    engine: {{args: {arguments.split()}}}\n"
+    resolved = resolve(load_document(text.encode(), file="small.yaml").platform)
+    spec = build_fleet(resolved, [item.object for item in compile_platform(resolved)], upgrades=ALL_UPGRADES)
+    assert spec.workloads[0].engine.max_loras == slots
+    asked = traffic(3.0, 300.0)
+    number = np.arange(len(asked)) % 5  # every fifth request asks for a model that nobody has
+    named = dataclasses.replace(asked, model=number.astype(np.int16), models=("m", *names, "unknown"))
+    run = run_fleet(spec, named, duration_s=300.0, seed=0)
+    total = summarise(run, 300.0).models["m"]
+    assert len(run.unrouted) == np.sum(number == 4)
+    assert total.completed == np.sum(number < 4)
+    # With a slot for each adapter every one is loaded once; with fewer they take turns.
+    assert (total.lora_loads == 3) is (slots == 3)
+    assert total.lora_loads >= 3
+
+
+def test_an_adapter_of_llama_3_8b_has_its_published_size() -> None:
+    """Rank 16 on all linear layers: 41.9 million parameters (PEFT's print_trainable_parameters)."""
+    assert adapter_bytes(model("llama-3-8b"), 16) == 2 * 41_943_040

@@ -31,6 +31,7 @@ ROWS = (
     ("kv_usage_mean", "KV cache usage, mean"),
     ("kv_usage_p95", "KV cache usage, P95"),
     ("preemptions", "preemptions"),
+    ("lora_loads", "LoRA loads"),
     ("oom_incidents", "OOM incidents"),
     ("cold_starts", "cold starts"),
     ("cold_start_p50_s", "cold start P50"),

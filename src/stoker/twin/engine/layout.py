@@ -20,7 +20,8 @@ Q_FOLLOWING = 2  # the next request of the same queue, -1 at its end
 Q_MADE = 3  # answer tokens so far
 Q_STATUS = 4  # see `Status`
 Q_PREEMPTED = 5  # times its blocks were taken
-Q_ROW = 6
+Q_ADAPTER = 6  # LoRA adapter, -1 for the model itself
+Q_ROW = 7
 
 # ``t``: one request, seconds.
 T_ARRIVAL = 0
@@ -38,6 +39,7 @@ CHUNKED_PREFILL = 5
 RESERVE_FULL_PROMPT = 6
 LOOKAHEAD = 7
 PREFIX_BLOCK_TOKENS = 8  # 0 where requests have no hash ids
+MAX_LORAS = 9  # adapters in one batch; 0 where requests name none
 # ... the service, ...
 REQUESTS = 10
 NEXT = 11  # index of the next request to arrive
@@ -67,6 +69,7 @@ AT_ENTRY_FREE = 39  # stack of free entries of each replica
 TABLE = 40  # places of one replica's table, a power of two
 ENTRIES = 41  # entries of one replica
 LEAVES = 42  # leaves of the tournament tree, a power of two
+AT_LORA = 47  # adapter slots of each replica, rows of L_ROW (43 to 46 are offsets in ``f``, below)
 HEADER = 48
 
 # Replica rows of ``s``.
@@ -99,6 +102,8 @@ R_PEAK = 25  # most blocks held at once
 R_MOVES = 26  # events of the kernel, for benchmarks
 R_ENDED = 27  # requests completed since start
 R_CACHED = 28  # prompt tokens found in the prefix cache at the last admission
+R_LORA_LOADS = 29  # adapters loaded since start
+R_LORA_TURN = 30  # counts admissions with an adapter: who was used last
 R_ROW = 32
 
 # Slots of ``s``.
@@ -117,6 +122,12 @@ E_OLDER = 2
 E_NEWER = 3
 E_ROW = 4
 
+# Adapter slots of ``s``.
+L_ADAPTER = 0  # -1 for none
+L_RUNNING = 1  # running requests that need it
+L_USED = 2  # turn of its last admission
+L_ROW = 3
+
 # Header of ``f``.
 KV_READ_S = 0
 DECODE_SEQ_S = 1
@@ -124,6 +135,7 @@ PREFILL_PAIR_S = 2
 PREFILL_CHUNK_S = 3
 HOLD_TIMEOUT_S = 4  # how long a client waits while it is held
 CLIENT_DELAY_S = 5  # closed loop: from the end of one request to the arrival of the next
+LORA_LOAD_S = 6  # to bring one adapter into the GPU
 F_HEADER = 8
 
 # Offsets in ``f``, in the header of ``s``.

@@ -22,7 +22,7 @@ __all__ = [
     "set_end",
     "wait_first",
     "wait_last",
-    "wait_pop",
+    "wait_take",
 ]
 
 
@@ -53,16 +53,18 @@ def wait_first(s: Column, q: Column, replica: int, request: int) -> None:
 
 
 @compiled
-def wait_pop(s: Column, q: Column, replica: int) -> int:
-    """Take the first waiting request; there must be one."""
+def wait_take(s: Column, q: Column, replica: int, previous: int) -> None:
+    """Take the waiting request behind ``previous``, the first one where that is -1; there must be one."""
     row = s[AT_REPLICAS] + replica * R_ROW
-    request = s[row + R_HEAD]
-    head = q[Q_ROW * request + Q_FOLLOWING]
-    s[row + R_HEAD] = head
-    if head < 0:
-        s[row + R_TAIL] = -1
+    request = s[row + R_HEAD] if previous < 0 else q[Q_ROW * previous + Q_FOLLOWING]
+    following = q[Q_ROW * request + Q_FOLLOWING]
+    if previous < 0:
+        s[row + R_HEAD] = following
+    else:
+        q[Q_ROW * previous + Q_FOLLOWING] = following
+    if following < 0:
+        s[row + R_TAIL] = previous
     s[row + R_WAITING] -= 1
-    return int(request)
 
 
 @compiled

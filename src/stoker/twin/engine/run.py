@@ -1,5 +1,6 @@
 """The event loop of a service: requests arrive, replicas finish steps, replicas come and go."""
 
+from stoker.twin.engine.admit import slot_row
 from stoker.twin.engine.compiled import Column, compiled
 from stoker.twin.engine.layout import (
     ABORTED,
@@ -24,6 +25,7 @@ from stoker.twin.engine.layout import (
     HOLD_TIMEOUT_S,
     IN_FLIGHT_LIMIT,
     LIVE,
+    MAX_LORAS,
     MAX_MODEL_LEN,
     MAX_NUM_SEQS,
     NEXT,
@@ -62,9 +64,10 @@ from stoker.twin.engine.layout import (
     TOO_LONG,
 )
 from stoker.twin.engine.lists import earliest, set_end, wait_last
+from stoker.twin.engine.lora import forget_adapters
 from stoker.twin.engine.prefix import forget_all
 from stoker.twin.engine.route import choose
-from stoker.twin.engine.step import cut, finish_steps, plan, slot_row
+from stoker.twin.engine.step import cut, finish_steps, plan
 
 __all__ = ["DRAINING", "EMPTY", "READY", "add_replica", "advance", "drain_replica", "stop_replica"]
 
@@ -85,7 +88,8 @@ def _give(
 ) -> None:
     """Hand ``request`` to a replica."""
     row = s[AT_REPLICAS] + replica * R_ROW
-    joins_queue = s[row + R_WAITING] > 0
+    # Behind requests that wait for their adapter, a newcomer may be the one that can join.
+    joins_queue = s[row + R_WAITING] > 0 and s[MAX_LORAS] == 0
     wait_last(s, q, replica, request)
     if s[row + R_STEPS] == 0:
         plan(s, f, q, t, p, replica, now)
@@ -129,7 +133,6 @@ def _next_held(s: Column, f: Column, q: Column, t: Column, now: float) -> int:
 @compiled
 def _fill(s: Column, f: Column, q: Column, t: Column, p: Column, replica: int, now: float) -> None:
     """Give held requests to a replica up to its limit of requests in flight."""
-    row = s[AT_REPLICAS] + replica * R_ROW
     row = s[AT_REPLICAS] + replica * R_ROW
     while s[HELD] > 0 and s[row + R_WAITING] + s[row + R_RUNNING] < s[IN_FLIGHT_LIMIT]:
         request = _next_held(s, f, q, t, now)
@@ -260,5 +263,6 @@ def _reset(s: Column, f: Column, replica: int) -> None:
     f[clock + RF_PACE] = 1.0
     if s[PREFIX_BLOCK_TOKENS] > 0:
         forget_all(s, replica)
+    forget_adapters(s, replica)
     set_end(s, f, replica, FOREVER)
     _list_live(s)

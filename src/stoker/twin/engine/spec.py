@@ -21,6 +21,8 @@ class EngineSpec:
             ``--scheduler-reserve-full-isl``); before, blocks for its first chunk were enough.
         lookahead: 1 where the next step is scheduled while one runs (``--async-scheduling``), so that a request that
             arrives during a step misses the next one as well; 0 otherwise.
+        max_loras: adapters in one batch (``--max-loras``); 0 without ``--enable-lora``.
+        lora_load_s: seconds by which a step is held up when an adapter has to be loaded.
     """
 
     cost: StepCost
@@ -33,3 +35,5 @@ class EngineSpec:
     chunked_prefill: bool = True
     reserve_full_prompt: bool = True
     lookahead: int = 0
+    max_loras: int = 0
+    lora_load_s: float = 0.0

@@ -25,6 +25,7 @@ class Load:
         prefix_ids: hash ids of leading prompt blocks of all requests, flat; None where the trace has none.
         prefix_offsets: n + 1 offsets into ``prefix_ids``.
         prefix_block_tokens: tokens of one such block; a multiple of the engine's block size.
+        adapter: LoRA adapter of each request, from 0, -1 for the model itself; None where all are.
     """
 
     arrival_s: NDArray[np.float64]
@@ -33,6 +34,7 @@ class Load:
     prefix_ids: NDArray[np.int64] | None = None
     prefix_offsets: NDArray[np.int64] | None = None
     prefix_block_tokens: int = 0
+    adapter: NDArray[np.int32] | None = None
 
 
 class Service:
@@ -116,7 +118,8 @@ def make_service(
         client_delay_s: closed loop: from the end of one request to the arrival of the next.
 
     Raises:
-        ValueError: prefix blocks that are no multiple of the engine's, or more sequences than the kernel has room for.
+        ValueError: prefix blocks that are no multiple of the engine's, more sequences than the kernel has room for, or
+            adapters that the engine does not take.
     """
     if load.prefix_block_tokens % spec.block_tokens:
         raise ValueError(
@@ -124,6 +127,8 @@ def make_service(
         )
     if spec.max_num_seqs >= at.SLOT_SPAN:
         raise ValueError(f"max_num_seqs {spec.max_num_seqs} is above {at.SLOT_SPAN - 1}")
+    if load.adapter is not None and not spec.max_loras:
+        raise ValueError("requests name adapters, and the engine takes none (max_loras)")
     s = _integers(spec, load, candidates)
     s[at.POLICY], s[at.SEED] = policy, seed & 0x7FFFFFFF
     s[at.HOLD] = hold_timeout_s is not None
@@ -133,8 +138,10 @@ def make_service(
     f = _floats(spec, s, candidates)
     f[at.HOLD_TIMEOUT_S] = at.FOREVER if hold_timeout_s is None else hold_timeout_s
     f[at.CLIENT_DELAY_S] = client_delay_s
+    f[at.LORA_LOAD_S] = spec.lora_load_s
     q = np.zeros((len(load.arrival_s), at.Q_ROW), np.int32)
     q[:, at.Q_INPUT], q[:, at.Q_OUTPUT], q[:, at.Q_FOLLOWING] = load.input_tokens, load.output_tokens, -1
+    q[:, at.Q_ADAPTER] = -1 if load.adapter is None else load.adapter
     t = np.full((len(load.arrival_s), at.T_ROW), -1.0)
     t[:, at.T_ARRIVAL] = load.arrival_s
     p = np.zeros(1, np.int64)
@@ -151,6 +158,7 @@ def _integers(spec: EngineSpec, load: Load, candidates: int) -> NDArray[np.int64
     slots = candidates * spec.max_num_seqs
     each = load.prefix_block_tokens
     entries = spec.blocks * spec.block_tokens // each if each else 0
+    adapters = 0 if load.adapter is None else spec.max_loras
     table = _power_of_two(2 * entries + 2) if entries else 0
     parts: Sequence[tuple[int, int]] = (
         (at.AT_REPLICAS, candidates * at.R_ROW),
@@ -163,6 +171,7 @@ def _integers(spec: EngineSpec, load: Load, candidates: int) -> NDArray[np.int64
         (at.AT_TABLE, candidates * table * 2),
         (at.AT_ENTRIES, candidates * entries * at.E_ROW),
         (at.AT_ENTRY_FREE, candidates * entries),
+        (at.AT_LORA, candidates * adapters * at.L_ROW),
     )
     s = np.zeros(at.HEADER + sum(length for _, length in parts), np.int64)
     begin = at.HEADER
@@ -181,6 +190,7 @@ def _integers(spec: EngineSpec, load: Load, candidates: int) -> NDArray[np.int64
         (at.RESERVE_FULL_PROMPT, spec.reserve_full_prompt),
         (at.LOOKAHEAD, spec.lookahead),
         (at.PREFIX_BLOCK_TOKENS, each),
+        (at.MAX_LORAS, adapters),
         (at.REQUESTS, len(load.arrival_s)),
         (at.HELD_HEAD, -1),
         (at.HELD_TAIL, -1),
@@ -194,6 +204,7 @@ def _integers(spec: EngineSpec, load: Load, candidates: int) -> NDArray[np.int64
     rows[:, [at.R_HEAD, at.R_TAIL, at.R_PARTIAL, at.R_LAST, at.R_OLDEST, at.R_NEWEST]] = -1
     s[where[at.AT_SLOTS]].reshape(-1, at.S_ROW)[:, at.S_REQUEST] = -1
     s[where[at.AT_SLOT_FREE]] = np.tile(np.arange(spec.max_num_seqs - 1, -1, -1), candidates)
+    s[where[at.AT_LORA]].reshape(-1, at.L_ROW)[:, at.L_ADAPTER] = -1
     s[where[at.AT_TABLE]] = -1
     s[where[at.AT_ENTRIES]].reshape(-1, at.E_ROW)[:, at.E_KEY] = -1
     s[where[at.AT_ENTRY_FREE]] = np.tile(np.arange(entries - 1, -1, -1), candidates)

@@ -9,6 +9,7 @@ Steps that only decode are alike but for the growing context, so a run of them i
 ends, a block is missing, or a request arrives that could join.
 """
 
+from stoker.twin.engine.admit import admit_waiting, blocks_of, mark_fresh, slot_row
 from stoker.twin.engine.compiled import Column, compiled
 from stoker.twin.engine.layout import (
     AT_DECODE,
@@ -19,34 +20,32 @@ from stoker.twin.engine.layout import (
     AT_REPLICA_SECONDS,
     AT_REPLICAS,
     AT_SLOT_FREE,
-    AT_SLOTS,
     BLOCK_TOKENS,
     BLOCKS,
-    CHUNKED_PREFILL,
     COMPLETED,
     DECODE_SEQ_S,
     FOREVER,
     KV_READ_S,
     LOOKAHEAD,
+    LORA_LOAD_S,
+    MAX_LORAS,
     MAX_NUM_BATCHED_TOKENS,
     MAX_NUM_SEQS,
     PREFILL_CHUNK_S,
     PREFILL_PAIR_S,
     PREFIX_BLOCK_TOKENS,
+    Q_ADAPTER,
     Q_INPUT,
     Q_MADE,
     Q_OUTPUT,
     Q_PREEMPTED,
     Q_ROW,
     Q_STATUS,
-    R_CACHED,
     R_CONTEXT,
     R_DECODED,
     R_DECODING,
     R_FRESH,
-    R_HEAD,
     R_HELD,
-    R_HIT_TOKENS,
     R_ITERATION,
     R_LAST,
     R_MIXED,
@@ -57,13 +56,10 @@ from stoker.twin.engine.layout import (
     R_PEAK,
     R_PREEMPTIONS,
     R_PREFILLED,
-    R_QUERIED_TOKENS,
     R_ROW,
     R_RUNNING,
     R_STEPS,
     R_USED,
-    R_WAITING,
-    RESERVE_FULL_PROMPT,
     RF_BEGUN,
     RF_BUSY,
     RF_FIRST,
@@ -76,37 +72,18 @@ from stoker.twin.engine.layout import (
     S_ORIGIN,
     S_PHASE,
     S_REQUEST,
-    S_ROW,
     S_SHARED,
     SLOT_SPAN,
     T_ARRIVAL,
     T_E2E,
     T_ROW,
     T_TTFT,
-    TOO_LONG,
 )
-from stoker.twin.engine.lists import heap_pop, heap_push, heap_remove_slot, set_end, wait_first, wait_pop
-from stoker.twin.engine.prefix import (
-    evict_to_fit,
-    hit_entries,
-    hold_known,
-    hold_new,
-    newly_held,
-    release_entries,
-)
+from stoker.twin.engine.lists import heap_pop, heap_push, heap_remove_slot, set_end, wait_first
+from stoker.twin.engine.lora import give_back_adapter
+from stoker.twin.engine.prefix import evict_to_fit, release_entries
 
 __all__ = ["cut", "finish_steps", "plan"]
-
-
-@compiled
-def slot_row(s: Column, replica: int, slot: int) -> int:
-    """Where the row of a slot begins in ``s``."""
-    return int(s[AT_SLOTS] + S_ROW * (replica * s[MAX_NUM_SEQS] + slot))
-
-
-@compiled
-def _blocks_of(tokens: int, block_tokens: int) -> int:
-    return (tokens + block_tokens - 1) // block_tokens
 
 
 @compiled
@@ -142,26 +119,6 @@ def _steps_that_fit(s: Column, replica: int, free: int, most: int) -> int:
 
 
 @compiled
-def _admit_slot(s: Column, replica: int, request: int) -> int:
-    """A free slot for ``request``, linked as the one admitted last."""
-    row = s[AT_REPLICAS] + replica * R_ROW
-    base = replica * s[MAX_NUM_SEQS]
-    running = s[row + R_RUNNING]
-    slot = s[s[AT_SLOT_FREE] + base + s[MAX_NUM_SEQS] - 1 - running]
-    tail = s[row + R_LAST]
-    place = slot_row(s, replica, slot)
-    s[place + S_REQUEST] = request
-    s[place + S_OLDER] = tail
-    s[place + S_NEWER] = -1
-    s[place + S_SHARED] = 0
-    if tail >= 0:
-        s[slot_row(s, replica, tail) + S_NEWER] = slot
-    s[row + R_LAST] = slot
-    s[row + R_RUNNING] = running + 1
-    return int(slot)
-
-
-@compiled
 def _free_slot(s: Column, replica: int, slot: int) -> None:
     row = s[AT_REPLICAS] + replica * R_ROW
     base = replica * s[MAX_NUM_SEQS]
@@ -178,6 +135,12 @@ def _free_slot(s: Column, replica: int, slot: int) -> None:
     s[row + R_RUNNING] = running
     s[s[AT_SLOT_FREE] + base + s[MAX_NUM_SEQS] - 1 - running] = slot
     s[place + S_REQUEST] = -1
+
+
+@compiled
+def _drop_adapter(s: Column, q: Column, replica: int, request: int) -> None:
+    if s[MAX_LORAS] > 0 and q[Q_ROW * request + Q_ADAPTER] >= 0:
+        give_back_adapter(s, replica, q[Q_ROW * request + Q_ADAPTER])
 
 
 @compiled
@@ -204,7 +167,7 @@ def _leave_batch(s: Column, p: Column, replica: int, slot: int) -> None:
     s[s[AT_PHASES] + replica * s[BLOCK_TOKENS] + s[place + S_PHASE]] -= 1
     s[row + R_DECODING] -= 1
     s[row + R_CONTEXT] -= tokens + 1
-    _free_blocks(s, p, replica, slot, _blocks_of(tokens, s[BLOCK_TOKENS]))
+    _free_blocks(s, p, replica, slot, blocks_of(tokens, s[BLOCK_TOKENS]))
 
 
 @compiled
@@ -222,86 +185,11 @@ def _preempt_last(s: Column, q: Column, p: Column, replica: int) -> None:
         left = key // SLOT_SPAN - s[row + R_ITERATION]
         q[Q_ROW * request + Q_MADE] = q[Q_ROW * request + Q_OUTPUT] - left
         _leave_batch(s, p, replica, slot)
+    _drop_adapter(s, q, replica, request)
     _free_slot(s, replica, slot)
     q[Q_ROW * request + Q_PREEMPTED] += 1
     s[row + R_PREEMPTIONS] += 1
     wait_first(s, q, replica, request)
-
-
-@compiled
-def _admit(
-    s: Column,
-    q: Column,
-    p: Column,
-    replica: int,
-    request: int,
-    budget: int,
-    reserved: int,
-) -> int:
-    """Try to admit the first waiting request with at most ``budget`` tokens: the tokens it gets, 0 if it must wait.
-
-    ``reserved`` blocks are spoken for by this step's decodes.
-    """
-    row = s[AT_REPLICAS] + replica * R_ROW
-    target = q[Q_ROW * request + Q_INPUT] + q[Q_ROW * request + Q_MADE]
-    size = s[BLOCK_TOKENS]
-    hits = 0
-    whole = 0
-    hit_tokens = 0
-    room_of_hits = 0
-    hashed = s[PREFIX_BLOCK_TOKENS] > 0
-    if hashed:
-        known = p[request + 1] - p[request]
-        whole = min(known, q[Q_ROW * request + Q_INPUT] // s[PREFIX_BLOCK_TOKENS])
-        hits = hit_entries(s, p, replica, request, whole)
-        # The last token is always computed: something must produce the logits (kv_cache_manager.py).
-        if hits * s[PREFIX_BLOCK_TOKENS] >= target:
-            hits -= 1
-        hit_tokens = hits * s[PREFIX_BLOCK_TOKENS]
-        room_of_hits = newly_held(s, p, replica, request, hits) * (s[PREFIX_BLOCK_TOKENS] // size)
-    rest = target - hit_tokens
-    if rest > budget and not s[CHUNKED_PREFILL]:
-        return 0
-    chunk = min(rest, budget)
-    # Prompts with shared blocks are given all their blocks at once, so that each block has one owner from the start.
-    if s[RESERVE_FULL_PROMPT] or hashed:
-        blocks = _blocks_of(target, size)
-    else:
-        blocks = _blocks_of(hit_tokens + chunk, size)
-    more = blocks - hit_tokens // size
-    if s[row + R_USED] + reserved + room_of_hits + more > s[BLOCKS]:
-        return 0
-    wait_pop(s, q, replica)
-    slot = _admit_slot(s, replica, request)
-    if hashed:
-        each = s[PREFIX_BLOCK_TOKENS] // size
-        hold_known(s, p, replica, request, hits)
-        s[row + R_USED] += room_of_hits + more
-        s[row + R_HELD] += room_of_hits // each
-        evict_to_fit(s, replica)
-        shared = hold_new(s, p, replica, request, hits, whole)
-        s[row + R_HELD] += shared - hits
-        s[slot_row(s, replica, slot) + S_SHARED] = shared
-        s[row + R_QUERIED_TOKENS] += target
-        s[row + R_HIT_TOKENS] += hit_tokens
-    else:
-        s[row + R_USED] += more
-    s[row + R_CACHED] = hit_tokens
-    if chunk == rest:
-        _mark_fresh(s, replica, slot)
-    else:
-        s[row + R_PARTIAL] = slot
-        s[row + R_PARTIAL_DONE] = hit_tokens + chunk
-        s[row + R_PARTIAL_BLOCKS] = blocks
-    return int(chunk)
-
-
-@compiled
-def _mark_fresh(s: Column, replica: int, slot: int) -> None:
-    row = s[AT_REPLICAS] + replica * R_ROW
-    fresh = s[row + R_FRESH]
-    s[s[AT_FRESH] + replica * s[MAX_NUM_SEQS] + fresh] = slot
-    s[row + R_FRESH] = fresh + 1
 
 
 @compiled
@@ -313,7 +201,7 @@ def _continue_prompt(s: Column, q: Column, p: Column, replica: int, budget: int,
     done = s[row + R_PARTIAL_DONE]
     target = q[Q_ROW * request + Q_INPUT] + q[Q_ROW * request + Q_MADE]
     chunk = min(target - done, budget)
-    blocks = max(s[row + R_PARTIAL_BLOCKS], _blocks_of(done + chunk, s[BLOCK_TOKENS]))
+    blocks = max(s[row + R_PARTIAL_BLOCKS], blocks_of(done + chunk, s[BLOCK_TOKENS]))
     more = blocks - s[row + R_PARTIAL_BLOCKS]
     if s[row + R_USED] + reserved + more > s[BLOCKS]:
         _preempt_last(s, q, p, replica)
@@ -321,7 +209,7 @@ def _continue_prompt(s: Column, q: Column, p: Column, replica: int, budget: int,
     s[row + R_USED] += more
     if done + chunk == target:
         s[row + R_PARTIAL] = -1
-        _mark_fresh(s, replica, slot)
+        mark_fresh(s, replica, slot)
     else:
         s[row + R_PARTIAL_DONE] = done + chunk
         s[row + R_PARTIAL_BLOCKS] = blocks
@@ -332,7 +220,6 @@ def _continue_prompt(s: Column, q: Column, p: Column, replica: int, budget: int,
 def plan(s: Column, f: Column, q: Column, t: Column, p: Column, replica: int, now: float) -> None:
     """At a step boundary: schedule the next step, or a run of alike steps, and start it. Idle where there is nothing."""
     row = s[AT_REPLICAS] + replica * R_ROW
-    clock = s[AT_REPLICA_SECONDS] + replica * RF_ROW
     free = s[BLOCKS] - s[row + R_USED]
     base = replica * s[BLOCK_TOKENS]
     reserved = s[s[AT_PHASES] + base + s[row + R_ITERATION] % s[BLOCK_TOKENS]]
@@ -359,30 +246,16 @@ def plan(s: Column, f: Column, q: Column, t: Column, p: Column, replica: int, no
             budget -= chunk
             pairs += chunk * (before + 0.5 * chunk)
             chunks += 1
+    loads = 0
     unseen = False
     if not preempted and s[row + R_PARTIAL] < 0:
-        while s[row + R_WAITING] > 0 and s[row + R_RUNNING] < s[MAX_NUM_SEQS] and budget > 0:
-            request = s[row + R_HEAD]
-            if s[LOOKAHEAD] > 0 and t[T_ROW * request + T_ARRIVAL] > f[clock + RF_PREVIOUS]:
-                unseen = True
-                break
-            chunk = _admit(s, q, p, replica, request, budget, reserved)
-            if chunk == 0:
-                if s[row + R_RUNNING] == 0:
-                    # An empty replica cannot hold it: the engine would have refused a context this long at start.
-                    wait_pop(s, q, replica)
-                    q[Q_ROW * request + Q_STATUS] = TOO_LONG
-                    continue
-                break
-            tokens += chunk
-            budget -= chunk
-            pairs += chunk * (s[row + R_CACHED] + 0.5 * chunk)
-            chunks += 1
-            if s[row + R_PARTIAL] >= 0:
-                break
+        given, seen, joined, loads, unseen = admit_waiting(s, f, q, t, p, replica, budget, reserved)
+        tokens += given
+        pairs += seen
+        chunks += joined
 
     # After a preemption nobody was admitted: the queue is looked at again at the next step.
-    _start(s, f, replica, now, tokens, pairs, chunks, reserved, unseen or preempted)
+    _start(s, f, replica, now, tokens, pairs, chunks, loads, reserved, unseen or preempted)
 
 
 @compiled
@@ -394,6 +267,7 @@ def _start(
     tokens: int,
     pairs: float,
     chunks: int,
+    loads: int,
     reserved: int,
     look_again: bool,  # noqa: FBT001 - keyword arguments cost time in compiled code
 ) -> None:
@@ -409,7 +283,9 @@ def _start(
     read = f[KV_READ_S] * s[row + R_CONTEXT] + f[DECODE_SEQ_S] * decoding
     if tokens > 0:
         seconds = f[s[AT_MIXED] + decoding + tokens] + read
-        seconds = (seconds + f[PREFILL_PAIR_S] * pairs + f[PREFILL_CHUNK_S] * chunks) * pace
+        seconds = (seconds + f[PREFILL_PAIR_S] * pairs + f[PREFILL_CHUNK_S] * chunks) * pace + f[
+            LORA_LOAD_S
+        ] * loads
         s[row + R_USED] += reserved
         if s[PREFIX_BLOCK_TOKENS] > 0:
             evict_to_fit(s, replica)
@@ -498,6 +374,7 @@ def finish_steps(s: Column, f: Column, q: Column, t: Column, p: Column, replica:
         request = s[slot_row(s, replica, slot) + S_REQUEST]
         q[Q_ROW * request + Q_MADE] = q[Q_ROW * request + Q_OUTPUT]
         _leave_batch(s, p, replica, slot)
+        _drop_adapter(s, q, replica, request)
         _free_slot(s, replica, slot)
         _complete(q, t, request, now)
         ended += 1
@@ -527,7 +404,8 @@ def _first_token(s: Column, q: Column, t: Column, p: Column, replica: int, slot:
     s[row + R_DECODED] += 1
     left = q[Q_ROW * request + Q_OUTPUT] - q[Q_ROW * request + Q_MADE]
     if left <= 0:
-        _free_blocks(s, p, replica, slot, _blocks_of(tokens, s[BLOCK_TOKENS]))
+        _free_blocks(s, p, replica, slot, blocks_of(tokens, s[BLOCK_TOKENS]))
+        _drop_adapter(s, q, replica, request)
         _free_slot(s, replica, slot)
         _complete(q, t, request, now)
         return 1

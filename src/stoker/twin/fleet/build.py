@@ -195,6 +195,7 @@ def _workload(
         cpu_per_request=0.01,
         ttft_slo_s=float(seconds_of(model.spec.slo.ttft_p95)),
         tpot_slo_s=float(seconds_of(model.spec.slo.tpot_p95)),
+        adapters=tuple(adapter.name for adapter in model.spec.lora),
     )
 
 

@@ -6,6 +6,7 @@ from stoker.sizing.resolved import ResolvedModel
 from stoker.twin.engine import EngineSpec
 from stoker.twin.engine.setup import release_switches
 from stoker.twin.engine.timing import step_cost
+from stoker.twin.fleet.adapters import load_seconds, most_in_a_batch
 
 __all__ = ["engine_of"]
 
@@ -48,4 +49,8 @@ def engine_of(model: ResolvedModel) -> EngineSpec:
         block_tokens=_BLOCK_TOKENS,
         reserve_full_prompt=reserve,
         lookahead=lookahead,
+        max_loras=most_in_a_batch(model),
+        lora_load_s=max(
+            (load_seconds(model.architecture, adapter.rank) for adapter in model.spec.lora), default=0.0
+        ),
     )

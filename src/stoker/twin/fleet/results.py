@@ -41,6 +41,7 @@ class Figures:
         cost_usd: of the owned GPU seconds; of a model or tenant, of the allocated ones.
         idle_cost_usd: the part that was not busy.
         preemptions: sequences that lost their KV blocks.
+        lora_loads: LoRA adapters that were loaded into a GPU while a step waited.
         oom_incidents: serving containers killed for want of host memory.
         cold_starts: replicas that started while the fleet ran; ``cold_start_p50_s`` from creation to ready.
         quota_refusals: pods that admission refused.
@@ -71,6 +72,7 @@ class Figures:
     cost_usd: float
     idle_cost_usd: float
     preemptions: int
+    lora_loads: int
     oom_incidents: int
     cold_starts: int
     cold_start_p50_s: float | None
@@ -267,6 +269,7 @@ def _figures(run: FleetRun, parts: Sequence[_Part], gpus: _Gpus, unrouted: int =
         cost_usd=gpus.cost_usd,
         idle_cost_usd=gpus.cost_usd * (1.0 - _share(gpus.busy_s, gpus.owned_s)),
         preemptions=sum(sum(part.route.service.figures(at.R_PREEMPTIONS)) for part in parts),
+        lora_loads=sum(sum(part.route.service.figures(at.R_LORA_LOADS)) for part in parts),
         oom_incidents=sum(part.route.run.oom_kills for part in parts),
         cold_starts=sum(part.route.run.cold_starts for part in parts),
         cold_start_p50_s=_quantile(starts, 0.5),

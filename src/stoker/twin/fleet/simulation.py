@@ -142,7 +142,8 @@ def _routes(
     routes: list[Route] = []
     known = np.zeros(len(traffic.arrival_s), bool)
     for model, versions in by_model.items():
-        mine = _requests_of(traffic, model, only=len(by_model) == 1)
+        mine = _requests_of(traffic, model, versions[0].adapters, only=len(by_model) == 1)
+        mine = mine[~known[mine]]
         known[mine] = True
         lot = _lots(mine, seed) if len(versions) > 1 else np.zeros(len(mine))
         begin = 0.0
@@ -155,13 +156,20 @@ def _routes(
     return tuple(routes), np.flatnonzero(~known)
 
 
-def _requests_of(traffic: Traffic, model: str, *, only: bool) -> NDArray[np.int64]:
-    """Requests of a model; a trace that names no models is all for the only one."""
+def _requests_of(traffic: Traffic, model: str, adapters: tuple[str, ...], *, only: bool) -> NDArray[np.int64]:
+    """Requests of a model and its adapters; a trace that names no models is all for the only one."""
     if traffic.models in {(), ("",)} and only:
         return np.arange(len(traffic.arrival_s))
-    if model not in traffic.models:
-        return np.zeros(0, np.int64)
-    return np.flatnonzero(traffic.model == traffic.models.index(model))
+    wanted = [traffic.models.index(name) for name in (model, *adapters) if name in traffic.models]
+    return np.flatnonzero(np.isin(traffic.model, wanted))
+
+
+def _adapters_of(spec: WorkloadSpec, traffic: Traffic, index: NDArray[np.int64]) -> NDArray[np.int32] | None:
+    """Adapter of each request, -1 for the model itself; None where no request names one."""
+    number = [spec.adapters.index(name) if name in spec.adapters else -1 for name in traffic.models]
+    if not index.size or max(number, default=-1) < 0:
+        return None
+    return np.array(number, np.int32)[traffic.model[index]]
 
 
 def _lots(index: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
@@ -185,6 +193,7 @@ def _service(spec: WorkloadSpec, traffic: Traffic, index: NDArray[np.int64], see
         ids,
         offsets,
         block,
+        _adapters_of(spec, traffic, index),
     )
     return make_service(
         spec.engine,

@@ -90,6 +90,7 @@ class WorkloadSpec:
         host_memory_bytes: resident host memory of one pod once it serves.
         cpu_idle, cpu_per_request: cores that a serving pod uses: busy loops of its workers, and per request in flight.
         ttft_slo_s, tpot_slo_s: the promise that goodput counts.
+        adapters: LoRA adapters, each a model name to its clients.
     """
 
     model: str
@@ -115,6 +116,7 @@ class WorkloadSpec:
     cpu_per_request: float
     ttft_slo_s: float
     tpot_slo_s: float
+    adapters: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
