@@ -7,13 +7,14 @@ import typer
 
 from stoker.cli.output import Output, OutputOption, err, out, print_json, table
 from stoker.cli.progress import progress_bar
+from stoker.cli.scenario import FAULTS, make_faults, make_scenario
 from stoker.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from stoker.twin.fleet.build import Upgrade
     from stoker.twin.scenario import Outcome, Scenario
 
-__all__ = ["make_scenario", "simulate"]
+__all__ = ["simulate"]
 
 _FILES = Annotated[
     list[str] | None,
@@ -64,6 +65,33 @@ def simulate(
     neighbours: Annotated[
         bool, typer.Option(help="Training jobs, notebooks and services of the other tenants.")
     ] = True,
+    node_mtbf: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean time between failures of a node.", show_default="never", rich_help_panel=FAULTS
+        ),
+    ] = None,
+    node_repair: Annotated[str, typer.Option(help="How long a node is away.", rich_help_panel=FAULTS)] = "1h",
+    spot_reclaim: Annotated[
+        str | None,
+        typer.Option(
+            help="Mean time between reclaims of a spot node.", show_default="never", rich_help_panel=FAULTS
+        ),
+    ] = None,
+    drain: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Drain the next node at this time; repeatable.", show_default=False, rich_help_panel=FAULTS
+        ),
+    ] = None,
+    rollout: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Roll a new version of every model out at this time; repeatable.",
+            show_default=False,
+            rich_help_panel=FAULTS,
+        ),
+    ] = None,
     series: Annotated[
         Path | None,
         typer.Option(help="Write the run over time: a .parquet or .csv file.", show_default=False),
@@ -137,6 +165,8 @@ def simulate(
 
         stoker simulate platform.yaml --trace conv.csv --duration 30d --profile weekly --baseline vanilla
 
+        stoker simulate platform.yaml --trace conv.csv --rollout 10m --drain 20m --node-mtbf 90d
+
         stoker simulate --compare small.yaml large.yaml --trace conv.csv --seeds 10 --output json
 
         stoker simulate --engine-only --model llama-3-8b --gpu H100-SXM --concurrency 64
@@ -180,6 +210,13 @@ def simulate(
         profile=profile,
         rate_scale=rate_scale,
         shares=share or [],
+        faults=make_faults(
+            node_mtbf=node_mtbf,
+            node_repair=node_repair,
+            spot_reclaim=spot_reclaim,
+            drains=drain or [],
+            rollouts=rollout or [],
+        ),
     )
     if compare:
         from stoker.cli.simulate_compare import compare_files
@@ -202,83 +239,6 @@ def simulate(
 
         write_series(outcomes[-1].run, series)
         err().print(f"the run over time is in {series}")
-
-
-def make_scenario(
-    *,
-    trace: Path | None,
-    duration: str | None,
-    profile: str,
-    rate_scale: float,
-    shares: list[str],
-) -> "Scenario":
-    """Read what the options of a simulation say about its traffic.
-
-    Raises:
-        InputError: no trace, or an option that cannot be read.
-    """
-    from stoker.twin.scenario import Scenario
-    from stoker.twin.workload import read_profile, read_trace
-
-    if trace is None:
-        raise InputError(
-            [
-                Problem(
-                    "no trace",
-                    wanted="--trace FILE",
-                    fix="docs/traffic.md lists the formats and where to get one",
-                )
-            ]
-        )
-    with progress_bar(f"reading {trace.name}", None) as tell:
-        found = read_trace(trace, lambda rows: tell(float(rows)))
-    for kind, count in found.repairs.items():
-        err().print(f"trace: {count} x {kind}: put right or left out")
-    for begin, end in found.holes:
-        err().print(f"trace: nothing between {begin:.0f} s and {end:.0f} s")
-    return Scenario(
-        trace=found,
-        duration_s=_seconds(duration),
-        profile=None if profile == "trace" else read_profile(profile),
-        rate_scale=rate_scale,
-        shares=_shares(shares),
-    )
-
-
-def _seconds(duration: str | None) -> float | None:
-    if duration is None:
-        return None
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-    number, unit = duration[:-1], duration[-1:]
-    try:
-        seconds = float(number) * units[unit] if unit in units else float(duration)
-    except ValueError:
-        seconds = float("nan")
-    if not 0 < seconds <= 366 * 86_400:
-        raise InputError(
-            [
-                Problem(
-                    "no duration", path="--duration", found=duration, wanted="as 90m, 12h, 30d, up to a year"
-                )
-            ]
-        )
-    return seconds
-
-
-def _shares(given: list[str]) -> dict[str, float]:
-    shares: dict[str, float] = {}
-    for entry in given:
-        name, equals, weight = entry.partition("=")
-        try:
-            value = float(weight)
-        except ValueError:
-            value = -1.0
-        if not equals or not value > 0:
-            raise InputError(
-                [Problem("no share", path="--share", found=entry, wanted="MODEL=WEIGHT, above 0")]
-            )
-        shares[name] = value
-    return shares
 
 
 def _upgrades(given: str | None) -> "frozenset[Upgrade]":
@@ -349,6 +309,7 @@ def _simulate(
 
 
 def _document(outcome: "Outcome", scenario: "Scenario", seed: int) -> dict[str, Any]:
+    from dataclasses import asdict
     from importlib.metadata import version
 
     from stoker.report.simulation.document import Provenance, simulation_document
@@ -364,6 +325,7 @@ def _document(outcome: "Outcome", scenario: "Scenario", seed: int) -> dict[str, 
         version=version("stoker"),
         calibration={w.name: w.engine.cost.provenance for w in outcome.run.spec.workloads},
         upgrades=outcome.upgrades,
+        faults=asdict(scenario.faults),
     )
     return simulation_document(outcome.result, provenance)
 
@@ -381,7 +343,7 @@ def _print(outcomes: "list[Outcome]", scenario: "Scenario", seed: int, output: O
             ]
         print_json(document)
         return
-    from stoker.report.simulation.text import figure_rows
+    from stoker.report.simulation.text import fault_lines, figure_rows
 
     totals = [outcome.result.total for outcome in outcomes]
     table(["", *(outcome.label for outcome in outcomes)], figure_rows(totals))
@@ -395,6 +357,8 @@ def _print(outcomes: "list[Outcome]", scenario: "Scenario", seed: int, output: O
             f"{kind}: {tally['submitted']} submitted, {tally['finished']} finished, {tally['preempted']} preempted, "
             f"{tally['oom_kills']} out of memory, {tally['gpu_hours']:,.0f} GPU hours"
         )
+    for line in fault_lines(last):
+        console.print(line)
     source = documents[-1]["provenance"]
     steps = ", ".join(f"{name} {how}" for name, how in source["calibration"].items())
     console.print(

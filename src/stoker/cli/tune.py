@@ -57,7 +57,7 @@ def tune(
     """
     import yaml
 
-    from stoker.cli.simulate import make_scenario
+    from stoker.cli.scenario import make_scenario
     from stoker.twin.tuning import knobs, pareto, parse_promises
 
     promises = parse_promises(slo or ["ttft_p95<2s", "tpot_p95<100ms"])

@@ -1,7 +1,7 @@
 """A platform under a trace: what one `stoker simulate` runs. Pure: the trace is read already, the seed is given."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from stoker.twin.fleet.build import ALL_UPGRADES, Upgrade, build_fleet
 from stoker.twin.fleet.population import population
 from stoker.twin.fleet.results import Result, summarise
 from stoker.twin.fleet.simulation import FleetRun, run_fleet
-from stoker.twin.fleet.spec import FleetSpec, Object
+from stoker.twin.fleet.spec import Faults, FleetSpec, Object
 from stoker.twin.workload import Trace, Traffic, assign, cut, fit, scale_rate, stretch
 from stoker.twin.workload.profile import RateProfile
 
@@ -25,7 +25,7 @@ _LEAST_SAMPLE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Traffic that platforms are put under.
+    """What platforms are put under.
 
     Attributes:
         trace: as read.
@@ -33,6 +33,7 @@ class Scenario:
         profile: shape of a stretched trace; None for the trace's own, which one shorter than a day has not.
         rate_scale: times the requests of the trace.
         shares: weight by model for a trace that names no models; empty: by the rates that the platform declares.
+        faults: what breaks and what is changed while it runs.
     """
 
     trace: Trace
@@ -40,6 +41,7 @@ class Scenario:
     profile: RateProfile | None
     rate_scale: float
     shares: Mapping[str, float]
+    faults: Faults = field(default_factory=Faults)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +151,7 @@ def run_scenario(
     traffic, duration, how = traffic_of(scenario, platform, seed)
     beside = population(platform, duration, np.random.default_rng([seed, 2]), upgrades) if neighbours else ()
     spec = build_fleet(platform, objects, upgrades=upgrades, neighbours=beside, label=label)
+    spec = replace(spec, faults=scenario.faults)
     if change is not None:
         spec = change(spec)
     run = run_fleet(

@@ -22,6 +22,7 @@ from stoker.twin.fleet.cpu import paces
 from stoker.twin.fleet.memory import victims
 from stoker.twin.fleet.pods import PodRun
 from stoker.twin.fleet.results import summarise
+from stoker.twin.fleet.rolling import rolling_step
 from stoker.twin.fleet.simulation import FleetRun, run_fleet
 from stoker.twin.fleet.spec import Faults, FleetSpec, Neighbour
 from stoker.twin.fleet.transfers import Source
@@ -315,3 +316,95 @@ def test_adapters_are_models_of_their_own_to_clients_and_share_the_replicas_slot
 def test_an_adapter_of_llama_3_8b_has_its_published_size() -> None:
     """Rank 16 on all linear layers: 41.9 million parameters (PEFT's print_trainable_parameters)."""
     assert adapter_bytes(model("llama-3-8b"), 16) == 2 * 41_943_040
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        # (desired, surge, unavailable, old ready, old unready, new, new ready) -> create, stop unready, ready, new
+        ((3, 1, 0, 3, 0, 0, 0), (1, 0, 0, 0)),
+        ((3, 1, 0, 3, 0, 1, 0), (0, 0, 0, 0)),  # the first new one is not ready: nobody may go
+        ((3, 1, 0, 3, 0, 1, 1), (0, 0, 1, 0)),
+        ((3, 0, 1, 3, 0, 0, 0), (0, 0, 1, 0)),
+        ((3, 0, 0, 3, 0, 0, 0), (0, 0, 1, 0)),  # two zeros mean one unavailable
+        ((3, 0, 1, 2, 0, 0, 0), (1, 0, 0, 0)),
+        ((3, 1, 0, 2, 1, 1, 0), (0, 0, 0, 0)),
+        ((3, 1, 1, 2, 2, 0, 0), (0, 2, 0, 0)),  # old ones that never became ready go first
+        ((2, 1, 0, 1, 0, 3, 1), (0, 0, 0, 1)),  # scaled in meanwhile
+    ],
+)
+def test_a_rolling_update_goes_as_far_as_the_deployment_controller_would(
+    state: tuple[int, ...], step: tuple[int, ...]
+) -> None:
+    desired, surge, unavailable, old_ready, old_unready, new, new_ready = state
+    assert (
+        rolling_step(
+            desired=desired,
+            surge=surge,
+            unavailable=unavailable,
+            old_ready=old_ready,
+            old_unready=old_unready,
+            new=new,
+            new_ready=new_ready,
+        )
+        == step
+    )
+
+
+def test_a_rolling_update_replaces_every_replica_and_loses_no_request() -> None:
+    resolved, objects = platform(3, 3)
+    built = build_fleet(resolved, objects)
+    spec = dataclasses.replace(built, faults=Faults(rollouts=(600.0,)))
+    found = run(spec, traffic(6.0, 3600), 3600)
+    result = summarise(found, 3600)
+    assert result.total.completed == result.total.requests
+    assert result.total.cold_starts == 3
+    assert len(result.rollout_s) == 1
+    # One after the other: three starts, none beside another.
+    assert result.rollout_s[0] == pytest.approx(sum(found.routes[0].run.cold_start_s), abs=10)
+    # A web service's defaults abort what runs when a pod stops.
+    rude = dataclasses.replace(
+        spec, workloads=tuple(dataclasses.replace(each, drain_s=0.0) for each in spec.workloads)
+    )
+    assert summarise(run(rude, traffic(6.0, 3600), 3600), 3600).total.failed > 0
+
+
+def test_a_drain_waits_for_the_budget_and_without_one_takes_every_replica_at_once() -> None:
+    resolved, objects = platform(4, 4)
+    built = build_fleet(resolved, objects)
+    packed = dataclasses.replace(
+        built,
+        groups=tuple(dataclasses.replace(group, nodes=1, max_nodes=1) for group in built.groups),
+        faults=Faults(drains=(600.0,), node_repair_s=60.0),
+    )
+    spare = dataclasses.replace(built, faults=Faults(drains=(600.0, 900.0), node_repair_s=60.0))
+    load = traffic(4.0, 2400)
+    kept = summarise(run(spare, load, 2400), 2400)
+    assert kept.faults.drains == 2
+    assert kept.faults.evictions >= 4
+    assert kept.total.completed == kept.total.requests
+    # On one node nothing can start elsewhere: the budget puts the other three off, for as long as it takes.
+    stuck = summarise(run(packed, load, 2400), 2400)
+    assert stuck.faults.evictions == 1
+    assert stuck.faults.evictions_put_off > 3
+    without = dataclasses.replace(
+        packed, policies=tuple(item for item in packed.policies if item["kind"] != "PodDisruptionBudget")
+    )
+    assert summarise(run(without, load, 2400), 2400).faults.evictions == 4
+
+
+def test_only_spot_nodes_are_reclaimed_and_faults_are_paired_between_fleets() -> None:
+    resolved, objects = platform(2, 2)
+    faults = Faults(node_mtbf_s=3000.0, spot_reclaim_s=900.0, node_repair_s=300.0)
+    spec = dataclasses.replace(build_fleet(resolved, objects), faults=faults)
+    owned = summarise(run(spec, traffic(2.0, 3600), 3600), 3600)
+    assert owned.faults.spot_reclaims == 0
+    spot = dataclasses.replace(
+        spec, groups=tuple(dataclasses.replace(group, spot=True) for group in spec.groups)
+    )
+    assert summarise(run(spot, traffic(2.0, 3600), 3600), 3600).faults.spot_reclaims > 0
+    vanilla = dataclasses.replace(build_fleet(resolved, objects, upgrades=frozenset()), faults=faults)
+    assert (
+        summarise(run(vanilla, traffic(2.0, 3600), 3600), 3600).faults.node_failures
+        == owned.faults.node_failures
+    )

@@ -21,6 +21,7 @@ class Provenance:
         version: of Stoker.
         calibration: by model, how the step times are known.
         upgrades: those in place.
+        faults: what was asked to break and to change.
     """
 
     measured_on: str
@@ -33,6 +34,7 @@ class Provenance:
     version: str
     calibration: Mapping[str, str]
     upgrades: tuple[str, ...]
+    faults: Mapping[str, Any]
 
 
 def simulation_document(result: Result, provenance: Provenance) -> dict[str, Any]:
@@ -47,6 +49,9 @@ def simulation_document(result: Result, provenance: Provenance) -> dict[str, Any
             "unrouted_requests": result.unrouted,
             "duration_s": result.duration_s,
             "end_s": result.end_s,
+            **asdict(result.faults),
+            "rollouts": len(result.rollout_s),
+            "rollout_max_s": _round(max(result.rollout_s, default=None)),
         },
         "neighbours": {
             kind: {name: _round(value) for name, value in tally.items()}

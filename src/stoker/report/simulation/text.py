@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from stoker.twin.fleet.results import Figures
+from stoker.twin.fleet.results import Figures, Result
 
-__all__ = ["ROWS", "figure_rows", "seconds", "shown"]
+__all__ = ["ROWS", "fault_lines", "figure_rows", "seconds", "shown"]
 
 _SHARES = frozenset(
     ("goodput", "kv_usage_mean", "kv_usage_p95", "gpu_allocated", "gpu_utilization", "gpu_useful")
@@ -72,3 +72,20 @@ def figure_rows(columns: Sequence[Figures]) -> list[list[str]]:
             continue
         rows.append([words, *(shown(name, value) for value in values)])
     return rows
+
+
+def fault_lines(result: Result) -> list[str]:
+    """What broke and what was changed, in sentences; none where nothing did."""
+    tally, lines = result.faults, []
+    if tally.node_failures or tally.spot_reclaims:
+        lines.append(f"nodes: {tally.node_failures} failed, {tally.spot_reclaims} reclaimed")
+    if tally.drains:
+        lines.append(
+            f"drains: {tally.drains}, {tally.evictions} pods evicted, "
+            f"{tally.evictions_put_off} evictions put off by a PodDisruptionBudget"
+        )
+    if result.rollout_s:
+        lines.append(
+            f"rolling updates: {len(result.rollout_s)} complete, the longest {seconds(max(result.rollout_s))}"
+        )
+    return lines

@@ -133,6 +133,7 @@ def _group(pool: ResolvedPool, *, tainted: bool) -> NodeGroup:
         cores=pool.millicores / 1000,
         memory_bytes=float(pool.memory_bytes),
         usd_per_gpu_hour=pool.usd_per_gpu_hour or 0.0,
+        spot=pool.spec.spot,
     )
 
 
@@ -196,6 +197,9 @@ def _workload(
         ttft_slo_s=float(seconds_of(model.spec.slo.ttft_p95)),
         tpot_slo_s=float(seconds_of(model.spec.slo.tpot_p95)),
         adapters=tuple(adapter.name for adapter in model.spec.lora),
+        # Vanilla has a Deployment's defaults, 25 % each: up and down rounded, of few replicas one and none.
+        max_surge=model.max_surge if serving else 1,
+        max_unavailable=model.max_unavailable if serving else 0,
     )
 
 

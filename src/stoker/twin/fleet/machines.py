@@ -62,19 +62,17 @@ class Machines:
 
     def add_node(self, group: NodeGroup, name: str, zone: str) -> NodeRun:
         """A node joins, Ready."""
-        template: Mapping[str, Any] = group.template
-        labels = {
-            **template["metadata"].get("labels", {}),
-            "kubernetes.io/hostname": name,
-            "topology.kubernetes.io/zone": zone,
-        }
-        self._state.add_node(
-            {**template, "metadata": {**template["metadata"], "name": name, "labels": labels}}
-        )
+        self._state.add_node(_node_object(group, name, zone))
         node = NodeRun(name, group, zone, self._disk(), self.agenda.now)
         self.nodes[name] = node
         self.kick()
         return node
+
+    def cordon(self, name: str) -> None:
+        """No pod is bound to the node any more."""
+        node = self.nodes[name]
+        found = _node_object(node.group, name, node.zone)
+        self._state.update_node({**found, "spec": {**(found.get("spec") or {}), "unschedulable": True}})
 
     def remove_node(self, name: str, reason: str) -> None:
         """A node is gone, and all that ran on it."""
@@ -211,6 +209,16 @@ class Machines:
                 if victim is not None and not victim.ending:
                     self.preempted += 1
                     self.stop(victim, Reason.PREEMPTED)
+
+
+def _node_object(group: NodeGroup, name: str, zone: str) -> dict[str, Any]:
+    template: Mapping[str, Any] = group.template
+    labels = {
+        **template["metadata"].get("labels", {}),
+        "kubernetes.io/hostname": name,
+        "topology.kubernetes.io/zone": zone,
+    }
+    return {**template, "metadata": {**template["metadata"], "name": name, "labels": labels}}
 
 
 def cpu_request_of(pod: Mapping[str, Any]) -> float:

@@ -49,6 +49,7 @@ class PodRun:
         key: namespace and name.
         shape: pods of one shape ask for the same; where one does not fit, the others need not be tried.
         gpus: physical GPUs it holds while it is bound.
+        ready: its engine answers.
         host_memory_bytes, cores: what it uses now.
         grace_s: from the order to stop until it is gone.
     """
@@ -69,6 +70,7 @@ class PodRun:
     node: str | None = None
     created_s: float = 0.0
     bound_s: float = -1.0
+    ready: bool = False
     ending: str = ""
     message: str = field(default="")
 

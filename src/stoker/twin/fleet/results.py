@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from stoker.twin.engine import EngineSpec
 from stoker.twin.engine import layout as at
 from stoker.twin.engine.state import dense_seconds
+from stoker.twin.fleet.faults import FaultTally
 from stoker.twin.fleet.simulation import FleetRun, Route
 
 __all__ = ["Figures", "Result", "full_batch_seconds", "summarise"]
@@ -92,6 +93,8 @@ class Result:
     unrouted: int
     duration_s: float
     end_s: float
+    faults: FaultTally
+    rollout_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,6 +165,8 @@ def summarise(run: FleetRun, duration_s: float) -> Result:
         unrouted=len(run.unrouted),
         duration_s=duration_s,
         end_s=run.end_s,
+        faults=run.faults,
+        rollout_s=tuple(seconds for route in run.routes for seconds in route.run.rollout_s),
     )
 
 

@@ -11,7 +11,7 @@ from stoker.twin.engine import Load, Service, make_service
 from stoker.twin.engine import layout as at
 from stoker.twin.engine.route import scatter_all
 from stoker.twin.fleet.agenda import Agenda
-from stoker.twin.fleet.faults import FaultRuns
+from stoker.twin.fleet.faults import FaultRuns, FaultTally
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.neighbours import NeighbourRuns
 from stoker.twin.fleet.nodes import NodeScaler
@@ -64,6 +64,7 @@ class FleetRun:
     series: Series
     end_s: float
     seed: int
+    faults: FaultTally
 
 
 def run_fleet(
@@ -114,12 +115,13 @@ def run_fleet(
     neighbours = NeighbourRuns(machines)
     for neighbour in spec.neighbours:
         neighbours.add(neighbour)
-    FaultRuns(spec, machines, rng).start(duration_s)
+    faults = FaultRuns(spec, machines, [route.run for route in routes], np.random.default_rng([seed, 3]))
+    faults.start(duration_s)
     NodeScaler(spec, machines).start()
     series = Series(agenda, routes, machines, sample_s)
     series.start()
     end = _run(agenda, routes, duration_s, progress)
-    return FleetRun(spec, traffic, routes, unrouted, machines, neighbours, series, end, seed)
+    return FleetRun(spec, traffic, routes, unrouted, machines, neighbours, series, end, seed, faults.tally)
 
 
 def _add_nodes(spec: FleetSpec, machines: Machines) -> None:

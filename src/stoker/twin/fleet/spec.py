@@ -26,6 +26,7 @@ class NodeGroup:
         gpus: physical GPUs of one node.
         cores, memory_bytes: CPU cores and physical host memory of one node.
         usd_per_gpu_hour: price.
+        spot: the provider may take its nodes back.
         provision_s: from the autoscaler's request to a Ready node.
     """
 
@@ -37,6 +38,7 @@ class NodeGroup:
     cores: float
     memory_bytes: float
     usd_per_gpu_hour: float
+    spot: bool = False
     provision_s: float = 300.0
 
 
@@ -91,6 +93,7 @@ class WorkloadSpec:
         cpu_idle, cpu_per_request: cores that a serving pod uses: busy loops of its workers, and per request in flight.
         ttft_slo_s, tpot_slo_s: the promise that goodput counts.
         adapters: LoRA adapters, each a model name to its clients.
+        max_surge, max_unavailable: replicas more, and fewer, than desired while a new version is rolled out.
     """
 
     model: str
@@ -117,6 +120,8 @@ class WorkloadSpec:
     ttft_slo_s: float
     tpot_slo_s: float
     adapters: tuple[str, ...] = ()
+    max_surge: int = 1
+    max_unavailable: int = 0
 
     @property
     def name(self) -> str:
@@ -153,18 +158,20 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What breaks, as rates; 0 is never.
+    """What breaks and what is changed while the fleet runs; 0 is never.
 
     Attributes:
-        node_mtbf_s: mean seconds between failures of one node; it is back after ``node_repair_s``.
+        node_mtbf_s: mean seconds between failures of one node; it is back, empty, after ``node_repair_s``.
         spot_reclaim_s: mean seconds between reclaims of one node of a spot group.
         drains: times at which one node after another is drained for maintenance.
+        rollouts: times at which every model gets a new version by rolling update.
     """
 
     node_mtbf_s: float = 0.0
     node_repair_s: float = 3600.0
     spot_reclaim_s: float = 0.0
     drains: tuple[float, ...] = ()
+    rollouts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from stoker.twin.engine.gauges import Rows
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.pods import PodRun, Reason, named
 from stoker.twin.fleet.queries import Gauges
+from stoker.twin.fleet.rolling import rolling_step
 from stoker.twin.fleet.spec import WorkloadSpec
 from stoker.twin.fleet.transfers import Source
 
@@ -30,6 +31,7 @@ class ReplicaRun:
 
     number: int
     created_s: float
+    revision: int = 0
     pods: list[PodRun] = field(default_factory=list)
     started: int = 0
     slot: int = -1
@@ -64,6 +66,9 @@ class WorkloadRun:
         self.refused = 0
         self.allocated_gpu_s = 0.0
         self.changed_s = 0.0
+        self.rollout_s: list[float] = []
+        self._revision = 0
+        self._rolled_s = 0.0
         self._rows = Rows(service.s)
         self._sources = sources
         self._numbers = 0
@@ -150,19 +155,63 @@ class WorkloadRun:
     def reconcile(self) -> None:
         """Create or stop replicas until there are as many as desired."""
         active = [replica for replica in self.replicas if not replica.ending]
+        old = [replica for replica in active if replica.revision < self._revision]
+        if old:
+            self._roll_on(active, old)
+            return
         for _ in range(self.desired - len(active)):
             if not self._create(warm=False):
                 break
         if len(active) > self.desired:
-            # The order of kubernetes pkg/controller/controller_utils.go ActivePodsWithRanks: not bound, not ready, then
-            # the one that became ready last.
-            active.sort(key=lambda each: (each.bound_s >= 0, each.slot >= 0, -each.ready_s, -each.number))
+            active.sort(key=_worth)
             for replica in active[: len(active) - self.desired]:
                 self._stop(replica, Reason.SCALED_IN)
 
+    def roll(self) -> None:
+        """Begin the rolling update to a new version: same engine, new pods."""
+        self._revision += 1
+        self._rolled_s = self.agenda.now
+        self.reconcile()
+
+    def _roll_on(self, active: list[ReplicaRun], old: list[ReplicaRun]) -> None:
+        new = [replica for replica in active if replica.revision == self._revision]
+        ready = [replica for replica in old if replica.slot >= 0]
+        step = rolling_step(
+            desired=self.desired,
+            surge=self.spec.max_surge,
+            unavailable=self.spec.max_unavailable,
+            old_ready=len(ready),
+            old_unready=len(old) - len(ready),
+            new=len(new),
+            new_ready=sum(replica.slot >= 0 for replica in new),
+        )
+        for _ in range(step.create):
+            if not self._create(warm=False):
+                return
+        unready = [replica for replica in old if replica.slot < 0]
+        for group, count in ((unready, step.stop_unready), (ready, step.stop_ready), (new, step.stop_new)):
+            for replica in sorted(group, key=_worth)[:count]:
+                self._stop(replica, Reason.SCALED_IN)
+        if any(step):
+            self.agenda.after(0.0, self.reconcile)
+
+    def _rolled(self) -> None:
+        """A replica is ready: the update goes on, or it was the last one."""
+        active = [replica for replica in self.replicas if not replica.ending]
+        if any(replica.revision < self._revision for replica in active):
+            self.reconcile()
+        if len(self.rollout_s) < self._revision and all(
+            replica.revision == self._revision and replica.slot >= 0
+            for replica in self.replicas
+            if not replica.ending
+        ):
+            # An update that another one overtook is over when that one is.
+            missing = self._revision - len(self.rollout_s)
+            self.rollout_s += [self.agenda.now - self._rolled_s] * missing
+
     def _create(self, *, warm: bool) -> bool:
         self._numbers += 1
-        replica = ReplicaRun(self._numbers, self.agenda.now, warm=warm)
+        replica = ReplicaRun(self._numbers, self.agenda.now, self._revision, warm=warm)
         self.replicas.append(replica)
         for member in range(self.spec.pods_per_replica):
             name = f"{self.spec.name}-{self._numbers}-{member}"
@@ -266,11 +315,15 @@ class WorkloadRun:
         replica.slot = int(free[0])
         replica.ready_s = now
         self.service.add_replica(replica.slot, now)
+        for pod in replica.pods:
+            pod.ready = True
         if replica.warm:
             replica.warm = False
         else:
             self.cold_starts += 1
             self.cold_start_s.append(now - replica.created_s)
+        if self._revision:
+            self._rolled()
 
     def pod_ending(self, pod: PodRun, reason: str) -> None:
         """A member was told to stop: the whole replica stops taking requests, and drains where it may."""
@@ -306,6 +359,8 @@ class WorkloadRun:
         """The engine is gone: what it still had is aborted."""
         self.lost += self.service.stop_replica(replica.slot, self.agenda.now)
         replica.slot = -1
+        for pod in replica.pods:
+            pod.ready = False
 
     def pod_gone(self, pod: PodRun, reason: str) -> None:  # noqa: ARG002
         """A member is gone; a Deployment that is now short makes a new one."""
@@ -345,3 +400,11 @@ class WorkloadRun:
         if replica.slot >= 0:
             self.service.advance(self.agenda.now)
             self.service.set_pace(replica.slot, pace)
+
+
+def _worth(replica: ReplicaRun) -> tuple[bool, bool, float, int]:
+    """Order in which replicas are given up: not bound, not ready, then the one that became ready last.
+
+    Source: kubernetes pkg/controller/controller_utils.go ActivePodsWithRanks.
+    """
+    return (replica.bound_s >= 0, replica.slot >= 0, -replica.ready_s, -replica.number)
