@@ -32,7 +32,7 @@ def _hour() -> Trace:
     zeros = np.zeros(count, np.int16)
     arrival = np.sort(rng.uniform(0, 3600, count))
     traffic = Traffic(arrival, prompt, answer, zeros, zeros, ("",), ("",), None, None, 0, 3600.0)
-    return Trace(traffic, "drawn", "", "own", count, {}, ())
+    return Trace(traffic, "drawn", "", "own", count, {}, (), ())
 
 
 def month() -> None:
