@@ -321,7 +321,10 @@ class Model(Section):
     gpu_memory_utilization: Annotated[
         float | None,
         Field(ge=0.1, le=0.98, allow_inf_nan=False),
-        about("Share of GPU memory the engine may take.", why="The engine release's own default."),
+        about(
+            "Share of GPU memory the engine may take; of the pod's own share where GPUs are divided.",
+            why="The engine release's own default.",
+        ),
     ] = None
     replicas: Annotated[
         Replicas | None,

@@ -3,6 +3,7 @@
 `stoker.sizing.resolve.resolve` makes it from a Platform and the catalogue. Nothing below asks the catalogue again.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,7 +12,7 @@ from stoker.catalog.engines import EngineRelease
 from stoker.catalog.gpus import Gpu, NodeShape
 from stoker.catalog.models import ModelArchitecture
 from stoker.platform.autoscaling import Broker, CronWindow, Signal, Wake
-from stoker.platform.cluster import Pool
+from stoker.platform.cluster import Pool, SharingMode
 from stoker.platform.document import Platform
 from stoker.platform.models import Model
 from stoker.platform.serving import ServingMode
@@ -291,6 +292,13 @@ class ResolvedModel:
     @property
     def gpus_per_replica(self) -> int:
         return self.gpus_per_pod * self.nodes_per_replica
+
+    @property
+    def device_utilization(self) -> float:
+        """What the engine's own option must say: engines reckon with the whole device, also where a pod has a share of it."""
+        if self.pool.spec.sharing.mode in {SharingMode.TIME_SLICING, SharingMode.MPS}:
+            return math.floor(self.gpu_memory_utilization * self.slice.gpu_fraction * 1000) / 1000
+        return self.gpu_memory_utilization
 
     @property
     def peak_gpus(self) -> int:

@@ -92,3 +92,28 @@ def test_kserve_starts_the_engine_of_a_llm_service_and_arguments_are_quoted_for_
     assert command.command == ()
     assert """'--hf-overrides={"a": "$(id)"}'""" in command.args
     assert not [item for item in command.args if item.startswith(("--port", "--served-model-name", "/mnt"))]
+
+
+@pytest.mark.parametrize(
+    ("sharing", "expected"),
+    [
+        pytest.param("{mode: time-slicing, replicas: 2}", "--gpu-memory-utilization=0.46", id="time-slicing"),
+        pytest.param("{mode: mps, replicas: 2}", "--gpu-memory-utilization=0.46", id="mps"),
+        pytest.param("{mode: mig, migProfiles: {3g.40gb: 2}}", None, id="a MIG slice is a device of its own"),
+    ],
+)
+def test_a_share_of_a_gpu_is_told_to_the_engine_as_a_share_of_the_device(
+    resolved: Resolver, sharing: str, expected: str | None
+) -> None:
+    text = f"""
+name: ai
+pools:
+  - {{name: a100, gpu: A100-SXM-80GB, nodes: 1, sharing: {sharing}}}
+tenants:
+  - {{name: prod, class: production}}
+models:
+  - {{name: small, tenant: prod, source: hf://meta-llama/Llama-3.1-8B-Instruct, contextLength: 4096}}
+"""
+    found = [one for one in engine_command(resolved(text).models["small"]).args if one.startswith("--gpu-memory-utilization")]
+
+    assert ([expected] if expected else []) == found

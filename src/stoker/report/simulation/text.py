@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 
 from stoker.twin.fleet.results import Figures, Result
+from stoker.twin.fleet.simulation import FleetRun
 
-__all__ = ["ROWS", "fault_lines", "figure_rows", "seconds", "shown"]
+__all__ = ["ROWS", "fault_lines", "figure_rows", "routing_lines", "seconds", "shown"]
 
 _SHARES = frozenset(
-    ("goodput", "kv_usage_mean", "kv_usage_p95", "gpu_allocated", "gpu_utilization", "gpu_useful")
+    (
+        "goodput",
+        "kv_usage_mean",
+        "kv_usage_p95",
+        "gpu_allocated",
+        "gpu_utilization",
+        "gpu_useful",
+        "slo_attainment",
+    )
 )
+_SILENT = frozenset(("failed", "unfinished", "quota_refusals", "oom_host_memory", "oom_gpu_memory"))
 # What a table shows, in its order, with the words for people.
 ROWS = (
     ("requests", "requests"),
@@ -33,6 +43,8 @@ ROWS = (
     ("preemptions", "preemptions"),
     ("lora_loads", "LoRA loads"),
     ("oom_incidents", "OOM incidents"),
+    ("oom_host_memory", "  for want of host memory"),
+    ("oom_gpu_memory", "  for want of GPU memory"),
     ("cold_starts", "cold starts"),
     ("cold_start_p50_s", "cold start P50"),
     ("quota_refusals", "pods refused by quota"),
@@ -59,7 +71,7 @@ def shown(name: str, value: float | None) -> str:
     if name.endswith("_s"):
         return seconds(value)
     if name.endswith("_usd"):
-        return f"${value:,.0f}"
+        return f"${value:,.0f}" if value >= 100 else f"${value:.2f}"
     return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:.2f}"
 
 
@@ -68,10 +80,20 @@ def figure_rows(columns: Sequence[Figures]) -> list[list[str]]:
     rows = []
     for name, words in ROWS:
         values = [getattr(figures, name) for figures in columns]
-        if name in {"failed", "unfinished", "quota_refusals"} and not any(values):
+        if name in _SILENT and not any(values):
             continue
         rows.append([words, *(shown(name, value) for value in values)])
     return rows
+
+
+def routing_lines(run: FleetRun) -> list[str]:
+    """Requests that nothing served, with the names they asked for."""
+    if not len(run.unrouted):
+        return []
+    names = {run.traffic.models[number] for number in set(run.traffic.model[run.unrouted].tolist())}
+    return [
+        f"{len(run.unrouted):,} requests refused: no model of the platform is {' or '.join(sorted(names))}"
+    ]
 
 
 def fault_lines(result: Result) -> list[str]:

@@ -5,7 +5,8 @@ Without an upgrade the fleet has what a cluster made for microservices has in it
 - scheduling: no taints, tolerations, affinities or spreading; the default scheduler; no CPU or memory held for the GPU pods
   beyond what a web service asks for.
 - serving: weights fetched from the hub at every start; requests spread at random by a ClusterIP Service; SIGTERM aborts
-  what runs (vLLM's --shutdown-timeout is 0 by default).
+  what runs (vLLM's --shutdown-timeout is 0 by default). On a shared GPU the engine takes its default share of the whole
+  device (0.92), as if it were alone.
 - autoscaling: an HPA on 80 % CPU, which is what KServe makes of a Standard InferenceService that says nothing.
 - tenancy: no quota, no priority classes, no memory limits.
 - observability changes what people see, not what runs: the twin shows no difference.
@@ -24,8 +25,9 @@ from stoker.sizing.resolved import DeliveryKind, ResolvedModel, ResolvedPlatform
 from stoker.sizing.startup import ENGINE_SECONDS, LOAD_BANDWIDTH
 from stoker.twin.engine import Policy
 from stoker.twin.fleet.engines import engine_of
+from stoker.twin.fleet.shares import engine_memory, gpu_sharing
 from stoker.twin.fleet.spec import FleetSpec, Neighbour, NodeGroup, Object, Sources, StartUp, WorkloadSpec
-from stoker.twin.fleet.templates import engine_pod, node_template
+from stoker.twin.fleet.templates import engine_arguments, engine_pod, node_template
 from stoker.twin.scheduler import DEFAULT_PROFILES, Profile, parse_profiles
 
 __all__ = ["ALL_UPGRADES", "Upgrade", "build_fleet"]
@@ -134,6 +136,7 @@ def _group(pool: ResolvedPool, *, tainted: bool) -> NodeGroup:
         memory_bytes=float(pool.memory_bytes),
         usd_per_gpu_hour=pool.usd_per_gpu_hour or 0.0,
         spot=pool.spec.spot,
+        sharing=gpu_sharing(pool),
     )
 
 
@@ -163,6 +166,7 @@ def _workload(
     serving, scaling = Upgrade.SERVING in upgrades, Upgrade.AUTOSCALING in upgrades
     pod = engine_pod(objects, model, version)
     _undo(pod, upgrades)
+    arguments = engine_arguments(objects, model) if serving else ()
     knative = model.mode is ServingMode.KNATIVE and scaling and not fixed
     scaled = None if fixed or not scaling else _scaled_object(objects, model)
     # An HPA cannot go to zero (HPAScaleToZero is off), so without KEDA a batch tier keeps one replica.
@@ -176,7 +180,7 @@ def _workload(
         pod=pod,
         pods_per_replica=model.nodes_per_replica,
         gpus_per_pod=model.gpus_per_pod * model.slice.gpu_fraction,
-        engine=engine_of(model),
+        engine=engine_of(model, arguments),
         start_up=_start_up(model, staged=serving),
         min_replicas=least,
         max_replicas=max(least, most),
@@ -200,6 +204,7 @@ def _workload(
         # Vanilla has a Deployment's defaults, 25 % each: up and down rounded, of few replicas one and none.
         max_surge=model.max_surge if serving else 1,
         max_unavailable=model.max_unavailable if serving else 0,
+        gpu_memory_bytes=engine_memory(model, arguments),
     )
 
 

@@ -1,5 +1,8 @@
 """The engine that a resolved model starts: vLLM's limits from its release and GPU, KV blocks from its sizing."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from stoker.errors import StokerError
 from stoker.sizing.memory import batch_defaults
 from stoker.sizing.resolved import ResolvedModel
@@ -7,14 +10,19 @@ from stoker.twin.engine import EngineSpec
 from stoker.twin.engine.setup import release_switches
 from stoker.twin.engine.timing import step_cost
 from stoker.twin.fleet.adapters import load_seconds, most_in_a_batch
+from stoker.twin.fleet.shares import computing_part, kv_tokens_of
 
 __all__ = ["engine_of"]
 
 _BLOCK_TOKENS = 16  # vllm/config/cache.py block_size
 
 
-def engine_of(model: ResolvedModel) -> EngineSpec:
+def engine_of(model: ResolvedModel, arguments: Sequence[str] = ()) -> EngineSpec:
     """The engine of one replica.
+
+    Args:
+        model: resolved.
+        arguments: of the engine's command; they say what it takes of a GPU that is shared.
 
     Raises:
         StokerError: the catalogue does not know the model's architecture, so nothing can be computed.
@@ -26,10 +34,11 @@ def engine_of(model: ResolvedModel) -> EngineSpec:
         )
     batch = batch_defaults(model.pool.gpu, model.slice.memory_gib, model.release.defaults)
     reserve, lookahead = release_switches(model.release.engine, model.release.version)
-    kv_tokens = int(model.kv_tokens)
+    kv_tokens = kv_tokens_of(model, arguments)
+    gpu = computing_part(model.pool, model.slice)
     cost = step_cost(
         model.architecture,
-        model.pool.gpu,
+        gpu,
         tensor=model.tensor,
         pipeline=model.pipeline,
         data=model.data,
@@ -39,6 +48,8 @@ def engine_of(model: ResolvedModel) -> EngineSpec:
         kv_dtype=model.spec.kv_cache_dtype,
         version=model.release.version if model.release.engine == "vllm" else None,
     )
+    if gpu is not model.pool.gpu:
+        cost = replace(cost, provenance="extrapolated")  # no part of a GPU was ever measured
     return EngineSpec(
         cost=cost,
         gpus=model.gpus_per_replica,

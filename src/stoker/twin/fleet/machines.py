@@ -9,6 +9,7 @@ from stoker.twin.fleet.agenda import Agenda
 from stoker.twin.fleet.cpu import paces
 from stoker.twin.fleet.memory import victims
 from stoker.twin.fleet.pods import PodRun, Reason
+from stoker.twin.fleet.sharing import SharedGpus
 from stoker.twin.fleet.spec import NodeGroup
 from stoker.twin.fleet.transfers import Source
 from stoker.twin.scheduler import ClusterState, schedule
@@ -20,9 +21,9 @@ _BIND_S = 1.0
 
 
 class NodeRun:
-    """One node: its group, its pods, the images it has."""
+    """One node: its group, its pods, the images it has, and who has what of GPUs that are shared."""
 
-    __slots__ = ("disk", "group", "images", "name", "pods", "ready_s", "zone")
+    __slots__ = ("disk", "gpus", "group", "images", "name", "pods", "ready_s", "zone")
 
     def __init__(self, name: str, group: NodeGroup, zone: str, disk: Source, ready_s: float) -> None:
         self.name = name
@@ -30,6 +31,7 @@ class NodeRun:
         self.group = group
         self.disk = disk
         self.ready_s = ready_s
+        self.gpus = SharedGpus(group.sharing, group.gpus) if group.sharing is not None else None
         self.images: set[str] = set()
         self.pods: dict[tuple[str, str], PodRun] = {}
 
@@ -118,7 +120,19 @@ class Machines:
         node = self.nodes[pod.node]
         for victim in victims(node.pods.values(), node.group.memory_bytes):
             victim.host_memory_bytes = 0.0
+            self.frees_gpu(victim)
             victim.owner.pod_killed(victim)
+
+    def takes_gpu(self, pod: PodRun, memory_bytes: float) -> bool:
+        """The pod's process takes memory of each of its GPUs; False where there is none, and it fails."""
+        gpus = self.nodes[pod.node].gpus if pod.node is not None else None
+        return gpus is None or gpus.take(pod.key, memory_bytes)
+
+    def frees_gpu(self, pod: PodRun) -> None:
+        """The pod's process has ended, and with it what it had of GPU memory."""
+        gpus = self.nodes[pod.node].gpus if pod.node is not None else None
+        if gpus is not None:
+            gpus.drop(pod.key)
 
     def stop(self, pod: PodRun, reason: str, grace_s: float | None = None) -> None:
         """Tell a pod to stop; it is gone after its grace period, at once where it never ran."""
@@ -145,6 +159,8 @@ class Machines:
             pod.node = None
             if node is not None:
                 del node.pods[pod.key]
+                if node.gpus is not None:
+                    node.gpus.remove(pod.key)
                 self._share_cpu(node)
             self.kick()
         self._tenancy.release(pod.object)
@@ -182,7 +198,10 @@ class Machines:
         self._state.add_pod(pod.object)
         pod.node = name
         pod.bound_s = self.agenda.now
-        self.nodes[name].pods[pod.key] = pod
+        node = self.nodes[name]
+        node.pods[pod.key] = pod
+        if node.gpus is not None:
+            node.gpus.bind(pod.key, pod.object)
         # What is there when the simulation starts has been bound before.
         self.agenda.after(_BIND_S if self.agenda.now > 0.0 else 0.0, self._started, pod)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.pods import PodRun, Reason
+from stoker.twin.fleet.sharing import crash_pause
 from stoker.twin.fleet.spec import Neighbour
 
 __all__ = ["NeighbourRuns", "Tally"]
@@ -17,13 +18,14 @@ _BACK_OFF_LIMIT = 6  # Job backoffLimit by default
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the neighbours of one kind."""
+    """What became of the neighbours of one kind. ``gpu_oom_kills`` are those of ``oom_kills`` for want of GPU memory."""
 
     submitted: int = 0
     finished: int = 0
     refused: int = 0
     preempted: int = 0
     oom_kills: int = 0
+    gpu_oom_kills: int = 0
     given_up: int = 0
     waited_s: list[float] = field(default_factory=list)
     gpu_s: float = 0.0
@@ -104,8 +106,16 @@ class NeighbourRuns:
         self.agenda.after(neighbour.duration_s, self._finish, pod, pod.bound_s)
 
     def _grow(self, pod: PodRun, bound_s: float) -> None:
-        if pod.node is not None and pod.bound_s == bound_s and not pod.ending:
-            self.machines.uses(pod, self._of[pod.key].host_memory_bytes)
+        if pod.node is None or pod.bound_s != bound_s or pod.ending:
+            return
+        neighbour = self._of[pod.key]
+        if self.machines.takes_gpu(pod, neighbour.gpu_memory_bytes):
+            self.machines.uses(pod, neighbour.host_memory_bytes)
+            return
+        # torch.OutOfMemoryError: the process exits, and its host memory is free as well.
+        self.tallies[neighbour.kind].gpu_oom_kills += 1
+        pod.host_memory_bytes = 0.0
+        self._died(pod, Reason.FAILED)
 
     def _finish(self, pod: PodRun, bound_s: float) -> None:
         if pod.node is not None and pod.bound_s == bound_s and not pod.ending:
@@ -127,13 +137,17 @@ class NeighbourRuns:
             tally.busy_gpu_s += held * neighbour.busy_share
         if reason == Reason.FINISHED:
             tally.finished += 1
-        elif reason != Reason.OOM and neighbour.kind != "notebook":
+        elif reason not in {Reason.OOM, Reason.FAILED} and neighbour.kind != "notebook":
             # Its controller makes another pod; a notebook is deleted with its state and not made again (facts 1f).
             self.agenda.after(1.0, self._submit, neighbour)
         self._admitted[pod.key[0]] -= 1
         self.agenda.after(0.0, self._next, pod.key[0])
 
     def pod_killed(self, pod: PodRun) -> None:
+        """Out of host memory."""
+        self._died(pod, Reason.OOM)
+
+    def _died(self, pod: PodRun, reason: str) -> None:
         """Out of memory: its container starts again and uses as much again, until its controller gives up."""
         neighbour = self._of[pod.key]
         tally = self.tallies[neighbour.kind]
@@ -142,13 +156,16 @@ class NeighbourRuns:
         if self._kills[pod.key] > _BACK_OFF_LIMIT:
             tally.given_up += 1
             pod.ending = Reason.FINISHED
-            self.agenda.after(0.0, self.machines.end, pod, Reason.OOM)
+            self.agenda.after(0.0, self.machines.end, pod, reason)
             return
-        pause = min(300.0, 10.0 * 2 ** (self._kills[pod.key] - 1))
-        self.agenda.after(pause + _RAMP_S, self._grow, pod, pod.bound_s)
+        self.agenda.after(crash_pause(self._kills[pod.key]) + _RAMP_S, self._grow, pod, pod.bound_s)
 
     def pod_paced(self, pod: PodRun, pace: float) -> None:
         """A neighbour that gets less CPU is not made longer: its duration is what it took where it ran."""
+
+    def gpu_work(self, pod: PodRun) -> float:
+        """Its own share of the time."""
+        return self._of[pod.key].busy_share
 
     def gpu_seconds(self) -> dict[str, tuple[float, float]]:
         """GPU seconds held and busy by kind, those of pods that still run included."""

@@ -17,6 +17,7 @@ class Reason:
     NODE_LOST = "NodeLost"
     DRAINED = "Evicted"
     OOM = "OOMKilled"
+    FAILED = "Error"
 
 
 class Owner(Protocol):
@@ -38,7 +39,10 @@ class Owner(Protocol):
         """Its container ran out of memory and starts again in place."""
 
     def pod_paced(self, pod: "PodRun", pace: float) -> None:
-        """It gets CPU for 1 / ``pace`` of what it would use."""
+        """It gets CPU for 1 / ``pace`` of what it would use; ``pod.gpu_pace`` is what its GPU's neighbours add."""
+
+    def gpu_work(self, pod: "PodRun") -> float:
+        """Share of the time, 0 to 1, in which it has work for its GPU as things are."""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +55,7 @@ class PodRun:
         gpus: physical GPUs it holds while it is bound.
         ready: its engine answers.
         host_memory_bytes, cores: what it uses now.
+        pace, gpu_pace: how many times longer its work takes, for want of CPU and for others' turns on its GPU.
         grace_s: from the order to stop until it is gone.
     """
 
@@ -63,6 +68,7 @@ class PodRun:
     cores: float = 0.0
     cpu_request: float = 0.0
     pace: float = 1.0
+    gpu_pace: float = 1.0
     priority: int = 0
     host_memory_bytes: float = 0.0
     memory_request: float = 0.0

@@ -3,7 +3,8 @@
 Drawn with a seed, so that every fleet of a comparison has the same neighbours. The rates are assumptions, chosen so that
 a cluster with such tenants is busy beside its inference, and said in docs/simulate.md: training holds a sixth of the GPUs
 where nothing bounds it, notebooks one in twenty-five, and there is one service for every two nodes. Sizes and run times are
-`stoker.twin.workload.neighbours`'. What they ask for and what they use differ: most use less than they ask for, one in ten uses up to three times as much.
+`stoker.twin.workload.neighbours`'. What they ask for and what they use differ, of host memory and of a share of a GPU alike:
+most use less than they ask for, one in ten uses up to three times as much.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from stoker.platform.cluster import SharingMode
 from stoker.platform.tenants import WorkloadClass
 from stoker.sizing.resolved import ResolvedPlatform, ResolvedPool, ResolvedTenant
 from stoker.twin.fleet.build import Upgrade
@@ -49,6 +51,17 @@ def _pool(platform: ResolvedPlatform) -> ResolvedPool:
     return max(platform.pools.values(), key=lambda pool: pool.gpus)
 
 
+def _pool_of(platform: ResolvedPlatform, tenant: ResolvedTenant) -> ResolvedPool:
+    """Where a tenant's jobs go: a pool of shared GPUs that its quota names, the largest of them; else the largest of all."""
+    shared = [
+        pool
+        for pool in platform.pools.values()
+        if pool.spec.sharing.mode is not SharingMode.NONE
+        and any(tenant.gpu_quota.get(piece.resource) for piece in pool.slices)
+    ]
+    return max(shared, key=lambda pool: pool.gpus, default=None) or _pool(platform)
+
+
 def _jobs(
     platform: ResolvedPlatform,
     tenant: ResolvedTenant,
@@ -57,14 +70,19 @@ def _jobs(
     rng: np.random.Generator,
     upgrades: frozenset[Upgrade],
 ) -> Iterator[Neighbour]:
-    pool = _pool(platform)
+    pool = _pool_of(platform, tenant)
+    sharing = pool.spec.sharing.mode
+    # The device plugin is told to refuse more than one share, which would be no more than one GPU.
+    single = sharing in {SharingMode.TIME_SLICING, SharingMode.MPS}
+    # A generator of its own: what pods take of shared GPUs changes no other draw.
+    own = rng.spawn(1)[0] if sharing is not SharingMode.NONE else rng
     mix, share = (PHILLY, _TRAINING_SHARE) if kind == "training" else (NOTEBOOKS, _NOTEBOOK_SHARE)
     jobs = draw_jobs(
         mix,
         pool.gpus * share / mix.gpu_s,
         duration_s,
         rng,
-        most_gpus=pool.slices[0].per_node,
+        most_gpus=1 if single else pool.slices[0].per_node,
     )
     for number, job in enumerate(jobs, 1):
         cores = job.gpus * _CORES_PER_GPU
@@ -75,7 +93,8 @@ def _jobs(
         }
         pod = _pod(tenant, f"{kind}-{number}", amounts, upgrades, tolerations=pool.tolerations)
         held, used = job.gpus * pool.slices[0].gpu_fraction, job.host_memory_bytes * _use(rng)
-        yield Neighbour(kind, job.arrival_s, job.duration_s, pod, held, used, cores, _BUSY[kind])
+        gpu_bytes = pool.slices[0].memory_gib * _GIB * _use(own) if sharing is not SharingMode.NONE else 0.0
+        yield Neighbour(kind, job.arrival_s, job.duration_s, pod, held, used, cores, _BUSY[kind], gpu_bytes)
 
 
 def _use(rng: np.random.Generator) -> float:

@@ -43,7 +43,8 @@ class Figures:
         idle_cost_usd: the part that was not busy.
         preemptions: sequences that lost their KV blocks.
         lora_loads: LoRA adapters that were loaded into a GPU while a step waited.
-        oom_incidents: serving containers killed for want of host memory.
+        oom_incidents: serving containers that ended for want of memory: ``oom_host_memory`` killed by the node's kernel
+            (OOMKilled), ``oom_gpu_memory`` that found no memory on a GPU they share (Error, CrashLoopBackOff).
         cold_starts: replicas that started while the fleet ran; ``cold_start_p50_s`` from creation to ready.
         quota_refusals: pods that admission refused.
     """
@@ -75,6 +76,8 @@ class Figures:
     preemptions: int
     lora_loads: int
     oom_incidents: int
+    oom_host_memory: int
+    oom_gpu_memory: int
     cold_starts: int
     cold_start_p50_s: float | None
     quota_refusals: int
@@ -155,6 +158,7 @@ def summarise(run: FleetRun, duration_s: float) -> Result:
                 "refused": tally.refused,
                 "preempted": tally.preempted,
                 "oom_kills": tally.oom_kills,
+                "gpu_oom_kills": tally.gpu_oom_kills,
                 "given_up": tally.given_up,
                 "waited_p50_s": _quantile(np.array(tally.waited_s), 0.5),
                 "gpu_hours": beside.get(kind, (0.0, 0.0))[0] / 3600,
@@ -275,7 +279,9 @@ def _figures(run: FleetRun, parts: Sequence[_Part], gpus: _Gpus, unrouted: int =
         idle_cost_usd=gpus.cost_usd * (1.0 - _share(gpus.busy_s, gpus.owned_s)),
         preemptions=sum(sum(part.route.service.figures(at.R_PREEMPTIONS)) for part in parts),
         lora_loads=sum(sum(part.route.service.figures(at.R_LORA_LOADS)) for part in parts),
-        oom_incidents=sum(part.route.run.oom_kills for part in parts),
+        oom_incidents=sum(part.route.run.oom_kills + part.route.run.gpu_oom_kills for part in parts),
+        oom_host_memory=sum(part.route.run.oom_kills for part in parts),
+        oom_gpu_memory=sum(part.route.run.gpu_oom_kills for part in parts),
         cold_starts=sum(part.route.run.cold_starts for part in parts),
         cold_start_p50_s=_quantile(starts, 0.5),
         quota_refusals=sum(part.route.run.refused for part in parts),

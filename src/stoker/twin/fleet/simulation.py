@@ -18,6 +18,7 @@ from stoker.twin.fleet.nodes import NodeScaler
 from stoker.twin.fleet.scaling import make_scaler
 from stoker.twin.fleet.series import Series
 from stoker.twin.fleet.spec import FleetSpec, WorkloadSpec
+from stoker.twin.fleet.timeslices import TimeSlices
 from stoker.twin.fleet.transfers import Source
 from stoker.twin.fleet.workload import WorkloadRun
 from stoker.twin.scheduler import ClusterState
@@ -118,6 +119,7 @@ def run_fleet(
     faults = FaultRuns(spec, machines, [route.run for route in routes], np.random.default_rng([seed, 3]))
     faults.start(duration_s)
     NodeScaler(spec, machines).start()
+    TimeSlices(spec, machines).start()
     series = Series(agenda, routes, machines, sample_s)
     series.start()
     end = _run(agenda, routes, duration_s, progress)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stoker.twin.engine import EngineSpec, Policy
+from stoker.twin.fleet.sharing import GpuSharing
 from stoker.twin.scheduler import DEFAULT_PROFILES, Profile
 
 __all__ = ["Faults", "FleetSpec", "Neighbour", "NodeGroup", "Object", "Sources", "StartUp", "WorkloadSpec"]
@@ -28,6 +29,7 @@ class NodeGroup:
         usd_per_gpu_hour: price.
         spot: the provider may take its nodes back.
         provision_s: from the autoscaler's request to a Ready node.
+        sharing: how each GPU is divided among pods; None where they get whole ones.
     """
 
     name: str
@@ -40,6 +42,7 @@ class NodeGroup:
     usd_per_gpu_hour: float
     spot: bool = False
     provision_s: float = 300.0
+    sharing: GpuSharing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class WorkloadSpec:
         cpu_idle, cpu_per_request: cores that a serving pod uses: busy loops of its workers, and per request in flight.
         ttft_slo_s, tpot_slo_s: the promise that goodput counts.
         adapters: LoRA adapters, each a model name to its clients.
+        gpu_memory_bytes: of each of its GPUs that the engine takes when it starts, where GPUs are shared.
         max_surge, max_unavailable: replicas more, and fewer, than desired while a new version is rolled out.
     """
 
@@ -122,6 +126,7 @@ class WorkloadSpec:
     adapters: tuple[str, ...] = ()
     max_surge: int = 1
     max_unavailable: int = 0
+    gpu_memory_bytes: float = 0.0
 
     @property
     def name(self) -> str:
@@ -143,6 +148,7 @@ class Neighbour:
         gpus: physical GPUs it takes.
         host_memory_bytes, cores: what it uses at its peak, whatever it asked for.
         busy_share: share of its GPU seconds in which the GPU works.
+        gpu_memory_bytes: of each of its GPUs that it uses at its peak, where GPUs are shared.
         kind: ``training``, ``notebook`` or ``service``.
     """
 
@@ -154,6 +160,7 @@ class Neighbour:
     host_memory_bytes: float
     cores: float
     busy_share: float
+    gpu_memory_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

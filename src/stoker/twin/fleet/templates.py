@@ -7,7 +7,7 @@ from stoker.sizing.names import MODEL_LABEL
 from stoker.sizing.resolved import ResolvedModel, ResolvedPool
 from stoker.twin.fleet.spec import Object
 
-__all__ = ["engine_pod", "node_template"]
+__all__ = ["engine_arguments", "engine_pod", "node_template"]
 
 _KINDS = ("InferenceService", "LLMInferenceService", "Deployment", "LeaderWorkerSet")
 _POD_FIELDS = (
@@ -50,6 +50,13 @@ def engine_pod(objects: Iterable[Object], model: ResolvedModel, version: str) ->
         "metadata": {"namespace": model.namespace, "labels": labels},
         "spec": spec,
     }
+
+
+def engine_arguments(objects: Iterable[Object], model: ResolvedModel) -> tuple[str, ...]:
+    """Arguments of the engine's command as compiled."""
+    fields = _placement(objects, model)
+    containers = [fields["model"]] if "model" in fields else fields.get("containers") or []
+    return tuple(str(word) for each in containers for word in each.get("args") or ())
 
 
 def _placement(objects: Iterable[Object], model: ResolvedModel) -> Mapping[str, Any]:

@@ -1,7 +1,6 @@
 """A model version in the fleet: its replicas from pod to traffic and back, and the count it should have."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,7 +11,9 @@ from stoker.twin.engine.gauges import Rows
 from stoker.twin.fleet.machines import Machines
 from stoker.twin.fleet.pods import PodRun, Reason, named
 from stoker.twin.fleet.queries import Gauges
+from stoker.twin.fleet.replicas import ReplicaRun, worth
 from stoker.twin.fleet.rolling import rolling_step
+from stoker.twin.fleet.sharing import crash_pause
 from stoker.twin.fleet.spec import WorkloadSpec
 from stoker.twin.fleet.transfers import Source
 
@@ -23,22 +24,6 @@ __all__ = ["ReplicaRun", "WorkloadRun"]
 _RETRY_S = 30.0
 _DRAIN_LOOK_S = 1.0
 _BACK_OFF_S = 10.0  # CrashLoopBackOff begins with 10 s (pkg/kubelet/kubelet.go)
-
-
-@dataclass(slots=True, eq=False)
-class ReplicaRun:
-    """One replica: the pods that make it, and its slot in the kernel once it serves."""
-
-    number: int
-    created_s: float
-    revision: int = 0
-    pods: list[PodRun] = field(default_factory=list)
-    started: int = 0
-    slot: int = -1
-    ready_s: float = -1.0
-    bound_s: float = -1.0
-    ending: bool = False
-    warm: bool = False
 
 
 class WorkloadRun:
@@ -62,6 +47,7 @@ class WorkloadRun:
         self.cold_start_s: list[float] = []
         self.pending_s: list[float] = []
         self.oom_kills = 0
+        self.gpu_oom_kills = 0
         self.lost = 0
         self.refused = 0
         self.allocated_gpu_s = 0.0
@@ -163,7 +149,7 @@ class WorkloadRun:
             if not self._create(warm=False):
                 break
         if len(active) > self.desired:
-            active.sort(key=_worth)
+            active.sort(key=worth)
             for replica in active[: len(active) - self.desired]:
                 self._stop(replica, Reason.SCALED_IN)
 
@@ -190,7 +176,7 @@ class WorkloadRun:
                 return
         unready = [replica for replica in old if replica.slot < 0]
         for group, count in ((unready, step.stop_unready), (ready, step.stop_ready), (new, step.stop_new)):
-            for replica in sorted(group, key=_worth)[:count]:
+            for replica in sorted(group, key=worth)[:count]:
                 self._stop(replica, Reason.SCALED_IN)
         if any(step):
             self.agenda.after(0.0, self.reconcile)
@@ -268,7 +254,8 @@ class WorkloadRun:
         if pod.node is None:
             return
         if replica.warm:
-            self._member_started(pod, replica)
+            if self._takes_gpu(pod, replica):
+                self._member_started(pod, replica)
             return
         self._start(pod, replica)
 
@@ -283,7 +270,7 @@ class WorkloadRun:
 
         def weights() -> None:
             node.images.add(image)
-            if not pod.ending:
+            if not pod.ending and self._takes_gpu(pod, replica):
                 self._sources(start.source, node.name).read(reader, start.weights_bytes, engine)
 
         def engine() -> None:
@@ -294,6 +281,21 @@ class WorkloadRun:
             weights()
         else:
             self._sources("registry", node.name).read(reader, start.image_bytes, weights)
+
+    def _takes_gpu(self, pod: PodRun, replica: ReplicaRun) -> bool:
+        """The engine looks at its GPU before it loads anything: with less free than it wants it exits, and starts again.
+
+        vLLM: "Free memory on device ... is less than desired GPU memory utilization" (vllm/v1/worker/gpu_worker.py).
+        """
+        if self.machines.takes_gpu(pod, self.spec.gpu_memory_bytes):
+            return True
+        self.gpu_oom_kills += 1
+        replica.crashes += 1
+        replica.warm = False
+        if pod.node is not None:  # the container has run: its image is there
+            self.machines.nodes[pod.node].images.add(self.spec.pod["spec"]["containers"][0].get("image", ""))
+        self.agenda.after(crash_pause(replica.crashes), self._start, pod, replica)
+        return False
 
     def _member_started(self, pod: PodRun, replica: ReplicaRun) -> None:
         if pod.ending or replica.ending:
@@ -315,8 +317,11 @@ class WorkloadRun:
         replica.slot = int(free[0])
         replica.ready_s = now
         self.service.add_replica(replica.slot, now)
+        replica.crashes = 0
         for pod in replica.pods:
             pod.ready = True
+            if pod.gpu_pace != 1.0:
+                self.pod_paced(pod, pod.pace)
         if replica.warm:
             replica.warm = False
         else:
@@ -395,16 +400,19 @@ class WorkloadRun:
                 self._start(member, replica)
 
     def pod_paced(self, pod: PodRun, pace: float) -> None:
-        """The node's CPU is short or free again: steps of the replica take ``pace`` times as long."""
+        """The node's CPU, or the GPU's time, is short or free again: steps of the replica take so many times as long."""
         replica = self._replica_of[pod.key]
         if replica.slot >= 0:
             self.service.advance(self.agenda.now)
-            self.service.set_pace(replica.slot, pace)
+            self.service.set_pace(replica.slot, pace * pod.gpu_pace)
 
-
-def _worth(replica: ReplicaRun) -> tuple[bool, bool, float, int]:
-    """Order in which replicas are given up: not bound, not ready, then the one that became ready last.
-
-    Source: kubernetes pkg/controller/controller_utils.go ActivePodsWithRanks.
-    """
-    return (replica.bound_s >= 0, replica.slot >= 0, -replica.ready_s, -replica.number)
+    def gpu_work(self, pod: PodRun) -> float:
+        """All the time while it has a request, none while it has not."""
+        replica = self._replica_of.get(pod.key)
+        if replica is None or replica.slot < 0:
+            return 0.0
+        self.service.advance(self.agenda.now)
+        asked = self.service.replica(replica.slot, at.R_RUNNING) + self.service.replica(
+            replica.slot, at.R_WAITING
+        )
+        return float(asked > 0)

@@ -182,8 +182,8 @@ def _vllm_options(launch: Launch) -> list[Option]:
     if model.data > 1 and model.architecture is not None and model.architecture.moe is not None:
         ours.append(option("--enable-expert-parallel"))
     ours.append(option("--max-model-len", model.context_length))
-    if model.gpu_memory_utilization != launch.release.defaults.get("gpu_memory_utilization"):
-        ours.append(option("--gpu-memory-utilization", model.gpu_memory_utilization))
+    if model.device_utilization != launch.release.defaults.get("gpu_memory_utilization"):
+        ours.append(option("--gpu-memory-utilization", model.device_utilization))
     if model.max_num_seqs is not None:
         ours.append(option("--max-num-seqs", model.max_num_seqs))
     # Only fp8 is quantised at load; every other scheme is read from the checkpoint's own config.
@@ -256,8 +256,8 @@ def _sglang(launch: Launch) -> _Parts:
         *_parallel(launch, "--tp-size", "--pp-size", "--dp-size"),
         option("--context-length", model.context_length),
     ]
-    if model.spec.gpu_memory_utilization is not None:
-        ours.append(option("--mem-fraction-static", model.spec.gpu_memory_utilization))
+    if model.spec.gpu_memory_utilization is not None or model.device_utilization != model.gpu_memory_utilization:
+        ours.append(option("--mem-fraction-static", model.device_utilization))
     if model.max_num_seqs is not None:
         ours.append(option("--max-running-requests", model.max_num_seqs))
     if model.spec.quantization == "fp8":
