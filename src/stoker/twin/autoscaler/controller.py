@@ -1,25 +1,24 @@
 """One sync of the HPA controller (kubernetes 1.36 pkg/controller/podautoscaler/horizontal.go).
 
-The controller keeps recommendations and scale events between syncs; here they are `HpaState`, changed in place.
+The controller keeps recommendations and scale events between syncs; here they are `HpaState`, changed in place. What it does
+with them is in `rates`.
+
+Left out: how the target is found and written (a scale that cannot be read or written, selectors that overlap), events.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
-from stoker.twin.autoscaler.hpa import HpaSpec, Metric, Policy, Rules
+from stoker.twin.autoscaler.hpa import HpaSpec, Metric
+from stoker.twin.autoscaler.rates import HpaState, limit, limit_by_rules, remember, stabilize
 from stoker.twin.autoscaler.replicas import NoMetricsError, PodSample, replicas_for
 
 __all__ = ["HpaDecision", "HpaState", "Reading", "sync"]
 
-
-@dataclass(slots=True)
-class HpaState:
-    """What the controller remembers of one HPA: (time, replicas) of recommendations, (time, change) of scalings."""
-
-    recommendations: list[tuple[float, int]] = field(default_factory=list)
-    ups: list[tuple[float, int]] = field(default_factory=list)
-    downs: list[tuple[float, int]] = field(default_factory=list)
+_FAILED: Final = {
+    kind: f"FailedGet{kind}Metric" for kind in ("Resource", "ContainerResource", "Pods", "Object", "External")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +36,19 @@ class HpaDecision:
 
     Attributes:
         replicas: the count it sets; what it was where it leaves it.
-        proposed: before limits; None where no metric could be read.
-        active: ScalingActive; ``reason`` of its condition.
-        limited: ScalingLimited, and its reason.
+        proposed: before limits; None where no metric was asked, or none could be read.
+        active: ScalingActive; ``reason`` of its condition, empty where the condition is left as it was.
+        limited: ScalingLimited, and its reason, empty where the condition is left as it was.
         stabilized: a recommendation of the window was taken in place of this one.
     """
 
     replicas: int
-    proposed: int | None
-    active: bool
-    reason: str
-    limited: bool
-    limited_reason: str
-    stabilized: bool
+    proposed: int | None = None
+    active: bool = True
+    reason: str = ""
+    limited: bool = False
+    limited_reason: str = ""
+    stabilized: bool = False
 
 
 def sync(
@@ -60,8 +59,9 @@ def sync(
     now: float,
     *,
     ready: int | None = None,
+    status: int | None = None,
 ) -> HpaDecision:
-    """One sync.
+    """One sync (reconcileAutoscaler).
 
     Args:
         spec: the HPA.
@@ -70,31 +70,56 @@ def sync(
         readings: what each metric says now.
         now: seconds.
         ready: pods that are ready, for Value targets; ``current`` where not told.
+        status: ``status.replicas`` of the target, for AverageValue targets; ``current`` where not told.
     """
     if not state.recommendations:
         state.recommendations.append((now, current))
-    if current == 0 and spec.min_replicas != 0:
-        return HpaDecision(0, None, False, "ScalingDisabled", False, "", False)
+    # Without the feature gate the controller takes the condition away where it meets it.
+    state.scaled_to_zero = state.scaled_to_zero and spec.flags.scale_to_zero
+    if current == 0 and not (state.scaled_to_zero and (spec.min_replicas != 0 or _asks_from_outside(spec))):
+        return HpaDecision(0, active=False, reason="ScalingDisabled")
     if current > spec.max_replicas:
-        return _written(state, spec, current, spec.max_replicas, now, "TooManyReplicas")
-    if current < spec.min_replicas:
-        return _written(state, spec, current, spec.min_replicas, now, "TooFewReplicas")
-    proposed, errors = _propose(spec, current, readings, now, ready)
-    if proposed is None or (errors and proposed < current):
-        # A metric that cannot be read may scale up by the others, never down.
-        return HpaDecision(current, None, False, "FailedGetMetric", False, "", False)
-    normalize = _with_behavior if spec.has_behavior else _without_behavior
-    replicas, limited, why, stabilized = normalize(spec, state, current, proposed, now)
-    if replicas != current:
-        _remember(spec, state, current, replicas, now)
-    return HpaDecision(replicas, proposed, True, "ValidMetricFound", limited, why, stabilized)
+        decision = HpaDecision(spec.max_replicas)
+    elif 0 < current < spec.min_replicas:
+        decision = HpaDecision(spec.min_replicas)
+    else:
+        decision = _by_metrics(spec, state, current, readings, now, ready, status)
+    if decision.replicas != current:
+        remember(spec, state, current, decision.replicas, now)
+        to_zero = decision.replicas == 0 and spec.min_replicas == 0 and _asks_from_outside(spec)
+        state.scaled_to_zero = to_zero and spec.flags.scale_to_zero
+    return decision
 
 
-def _written(
-    state: HpaState, spec: HpaSpec, current: int, replicas: int, now: float, reason: str
+def _asks_from_outside(spec: HpaSpec) -> bool:
+    """Only a metric that does not come from pods can be read without any."""
+    return any(metric.kind in {"Object", "External"} for metric in spec.metrics)
+
+
+def _by_metrics(
+    spec: HpaSpec,
+    state: HpaState,
+    current: int,
+    readings: Callable[[Metric], Reading],
+    now: float,
+    ready: int | None,
+    status: int | None,
 ) -> HpaDecision:
-    _remember(spec, state, current, replicas, now)
-    return HpaDecision(replicas, replicas, True, "ValidMetricFound", True, reason, False)
+    proposed, failed = _propose(spec, current, readings, now, ready, status)
+    if proposed is None or (failed and proposed < current):
+        # A metric that cannot be read may scale up by the others, never down.
+        return HpaDecision(current, active=False, reason=failed)
+    best = stabilize(spec, state, current, proposed, now)
+    if spec.has_behavior:
+        replicas, why = limit_by_rules(spec, state, current, best, now)
+    else:
+        replicas, why = limit(spec, current, best)
+    if current == 0:
+        # Back from zero where the minimum was raised meanwhile.
+        replicas = max(replicas, spec.min_replicas)
+    return HpaDecision(
+        replicas, proposed, True, "ValidMetricFound", why != "DesiredWithinRange", why, best != proposed
+    )
 
 
 def _propose(
@@ -103,134 +128,35 @@ def _propose(
     readings: Callable[[Metric], Reading],
     now: float,
     ready: int | None,
-) -> tuple[int | None, int]:
-    """The most that any metric asks for, and how many could not be read."""
+    status: int | None,
+) -> tuple[int | None, str]:
+    """The most that any metric asks for, and the condition of the first that could not be read."""
     proposed: int | None = None
-    errors = 0
+    failed = ""
     for metric in spec.metrics:
-        reading = readings(metric)
-        if reading.error:
-            errors += 1
-            continue
         try:
-            wanted = replicas_for(
-                spec, metric, current, value=reading.value, pods=reading.pods, ready=ready, now=now
-            )
+            wanted = _wanted(spec, metric, current, readings, now, ready, status)
         except NoMetricsError:
-            errors += 1
-            continue
-        proposed = wanted if proposed is None else max(proposed, wanted)
-    return proposed, errors
+            failed = failed or _FAILED.get(metric.kind, "InvalidMetricSourceType")
+        else:
+            proposed = wanted if proposed is None else max(proposed, wanted)
+    return proposed, failed
 
 
-def _without_behavior(
-    spec: HpaSpec, state: HpaState, current: int, proposed: int, now: float
-) -> tuple[int, bool, str, bool]:
-    window = now - spec.down.stabilization_s
-    best = proposed
-    for time, replicas in state.recommendations:
-        if time >= window:
-            best = max(best, replicas)
-    _record(state, proposed, now, window)
-    most = min(spec.max_replicas, max(2 * current, 4))
-    if best < spec.min_replicas:
-        return spec.min_replicas, True, "TooFewReplicas", best != proposed
-    if best > most:
-        reason = "TooManyReplicas" if most == spec.max_replicas else "ScaleUpLimit"
-        return most, True, reason, best != proposed
-    return best, False, "DesiredWithinRange", best != proposed
-
-
-def _with_behavior(
-    spec: HpaSpec, state: HpaState, current: int, proposed: int, now: float
-) -> tuple[int, bool, str, bool]:
-    best = _stabilized(spec, state, current, proposed, now)
-    stabilized = best != proposed
-    if best > current:
-        limit = max(current, _up_limit(current, state.ups, spec.up, now))
-        most = min(spec.max_replicas, limit)
-        if best > most:
-            return most, True, "ScaleUpLimit" if limit < spec.max_replicas else "TooManyReplicas", stabilized
-    elif best < current:
-        limit = min(current, _down_limit(current, state.downs, spec.down, now))
-        least = max(spec.min_replicas, limit)
-        if best < least:
-            reason = "ScaleDownLimit" if limit > spec.min_replicas else "TooFewReplicas"
-            return least, True, reason, stabilized
-    return best, False, "DesiredWithinRange", stabilized
-
-
-def _stabilized(spec: HpaSpec, state: HpaState, current: int, proposed: int, now: float) -> int:
-    """The lowest recommendation of the up window, or the highest of the down window."""
-    up = proposed >= current
-    window = now - (spec.up if up else spec.down).stabilization_s
-    better = min if up else max
-    best = proposed
-    for time, replicas in state.recommendations:
-        if time > window:
-            best = better(best, replicas)
-    _record(state, proposed, now, now - max(spec.up.stabilization_s, spec.down.stabilization_s))
-    return best
-
-
-def _record(state: HpaState, replicas: int, now: float, obsolete: float) -> None:
-    """Add a recommendation; those before ``obsolete`` are dropped, and of a run of equal ones the last is enough.
-
-    The controller keeps them all. A later one with the same count answers every question about a window that an earlier
-    one answers, so nothing changes but the length of the list.
-    """
-    recommendations = state.recommendations
-    if recommendations and recommendations[-1][1] == replicas and len(recommendations) > 1:
-        recommendations[-1] = (now, replicas)
-    else:
-        recommendations.append((now, replicas))
-    if recommendations[0][0] < obsolete:
-        state.recommendations = [entry for entry in recommendations if entry[0] >= obsolete]
-
-
-def _changed(events: Sequence[tuple[float, int]], period_s: int, now: float) -> int:
-    return sum(change for time, change in events if time > now - period_s)
-
-
-def _up_limit(current: int, events: Sequence[tuple[float, int]], rules: Rules, now: float) -> int:
-    if rules.select == "Disabled":
-        return current
-    limits = []
-    for policy in rules.policies:
-        start = current - _changed(events, policy.period_s, now)
-        limits.append(_raised(start, policy))
-    return min(limits) if rules.select == "Min" else max(limits)
-
-
-def _raised(start: int, policy: Policy) -> int:
-    if policy.kind == "Pods":
-        return start + policy.value
-    return math.ceil(start * (1 + policy.value / 100))
-
-
-def _down_limit(current: int, events: Sequence[tuple[float, int]], rules: Rules, now: float) -> int:
-    if rules.select == "Disabled":
-        return current
-    limits = []
-    for policy in rules.policies:
-        start = current + _changed(events, policy.period_s, now)
-        limits.append(
-            start - policy.value if policy.kind == "Pods" else int(start * (1 - policy.value / 100))
-        )
-    return max(limits) if rules.select == "Min" else min(limits)
-
-
-def _remember(spec: HpaSpec, state: HpaState, current: int, replicas: int, now: float) -> None:
-    """Store a scale event; those that no policy looks back to are dropped."""
-    if not spec.has_behavior:
-        return
-    up = replicas > current
-    rules = spec.up if up else spec.down
-    longest = max((policy.period_s for policy in rules.policies), default=0)
-    events = state.ups if up else state.downs
-    kept = [event for event in events if event[0] >= now - longest]
-    kept.append((now, abs(replicas - current)))
-    if up:
-        state.ups = kept
-    else:
-        state.downs = kept
+def _wanted(
+    spec: HpaSpec,
+    metric: Metric,
+    current: int,
+    readings: Callable[[Metric], Reading],
+    now: float,
+    ready: int | None,
+    status: int | None,
+) -> int:
+    if metric.kind not in _FAILED:
+        raise NoMetricsError(f"unknown metric source type {metric.kind!r}")
+    reading = readings(metric)
+    if reading.error:
+        raise NoMetricsError(reading.error)
+    return replicas_for(
+        spec, metric, current, value=reading.value, pods=reading.pods, ready=ready, status=status, now=now
+    )

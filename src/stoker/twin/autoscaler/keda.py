@@ -1,14 +1,27 @@
-"""KEDA 2.20: the ScaledObject, its loop between zero and one, and the HPA it makes.
+"""KEDA 2.20: its loop between zero and one, what its metrics server tells the HPA, and the HPA it makes.
 
-Sources: kedacore/keda v2.20.2 apis/keda/v1alpha1/scaledobject_types.go, controllers/keda/hpa.go,
-pkg/scaling/executor/scale_scaledobjects.go, pkg/fallback/fallback.go.
+Sources: kedacore/keda v2.20.2 controllers/keda/hpa.go, pkg/scaling/executor/scale_scaledobjects.go,
+pkg/scaling/scale_handler.go (getScaledObjectState), pkg/fallback/fallback.go, pkg/scalers/scaler.go, prometheus_scaler.go.
+
+Left out: conditions and events of the status, and `restoreToOriginalReplicaCount` (nobody deletes a ScaledObject here);
+`scaledobject` says what is not read.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
+
+from stoker.twin.autoscaler.scaledobject import (
+    RESOURCES,
+    Fallback,
+    ScaledObject,
+    Trigger,
+    parse_scaled_object,
+)
 
 __all__ = [
+    "Fallback",
     "KedaState",
     "ScaledObject",
     "Trigger",
@@ -17,66 +30,8 @@ __all__ = [
     "metric_value",
     "parse_scaled_object",
     "poll",
+    "prometheus_reading",
 ]
-
-Object = Mapping[str, Any]
-
-_POLLING_S: Final = 30
-_COOLDOWN_S: Final = 300
-_MAX_REPLICAS: Final = 100
-_THRESHOLDS: Final = {
-    "prometheus": ("threshold", "activationThreshold"),
-    "kafka": ("lagThreshold", "activationLagThreshold"),
-    "rabbitmq": ("value", "activationValue"),
-    "aws-sqs-queue": ("queueLength", "activationQueueLength"),
-    "redis-streams": ("pendingEntriesCount", "activationLagCount"),
-    "external-push": ("threshold", "activationThreshold"),
-    "external": ("threshold", "activationThreshold"),
-    "cron": ("desiredReplicas", ""),
-    "cpu": ("value", "activationValue"),
-    "memory": ("value", "activationValue"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """One trigger.
-
-    Attributes:
-        index: its place; its metric is called ``s<index>-…``.
-        threshold: the HPA's target.
-        activation: active while the value is above it.
-        metric_type: AverageValue, Value or Utilization.
-    """
-
-    index: int
-    kind: str
-    name: str
-    threshold: float
-    activation: float
-    metric_type: str
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class ScaledObject:
-    """A ScaledObject with KEDA's defaults filled in. ``fallback`` is (failureThreshold, replicas, behavior) or None."""
-
-    name: str
-    polling_s: int
-    cooldown_s: int
-    initial_cooldown_s: int
-    idle: int | None
-    min_replicas: int
-    max_replicas: int
-    fallback: tuple[int, int, str] | None
-    triggers: tuple[Trigger, ...]
-    behavior: Object | None
-    paused: bool
-    paused_replicas: int | None
-    paused_in: bool
-    paused_out: bool
-    force_activation: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,159 +51,180 @@ class KedaState:
     failures: dict[int, int] = field(default_factory=dict)
 
 
-def parse_scaled_object(scaled: Object) -> ScaledObject:
-    """Read a keda.sh/v1alpha1 ScaledObject."""
-    spec = scaled["spec"]
-    annotations = scaled["metadata"].get("annotations") or {}
-    fallback = spec.get("fallback")
-    advanced = (spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}
-    held = annotations.get("autoscaling.keda.sh/paused-replicas")
-    idle = spec.get("idleReplicaCount")
-    return ScaledObject(
-        name=scaled["metadata"]["name"],
-        polling_s=int(spec.get("pollingInterval") or _POLLING_S),
-        cooldown_s=int(_COOLDOWN_S if spec.get("cooldownPeriod") is None else spec["cooldownPeriod"]),
-        initial_cooldown_s=int(spec.get("initialCooldownPeriod") or 0),
-        idle=None if idle is None else int(idle),
-        min_replicas=int(spec.get("minReplicaCount") or 0),
-        max_replicas=int(spec.get("maxReplicaCount") or _MAX_REPLICAS),
-        fallback=None
-        if fallback is None
-        else (
-            int(fallback["failureThreshold"]),
-            int(fallback["replicas"]),
-            fallback.get("behavior") or "static",
-        ),
-        triggers=tuple(_trigger(index, entry) for index, entry in enumerate(spec["triggers"])),
-        behavior=advanced.get("behavior"),
-        paused=annotations.get("autoscaling.keda.sh/paused") == "true",
-        paused_replicas=None if held is None else int(held),
-        paused_in=annotations.get("autoscaling.keda.sh/paused-scale-in") == "true",
-        paused_out=annotations.get("autoscaling.keda.sh/paused-scale-out") == "true",
-        force_activation=annotations.get("autoscaling.keda.sh/force-activation") == "true",
-    )
-
-
-def _trigger(index: int, entry: Object) -> Trigger:
-    metadata = {key: str(value) for key, value in (entry.get("metadata") or {}).items()}
-    threshold, activation = _THRESHOLDS.get(entry["type"], ("threshold", "activationThreshold"))
-    default = "Utilization" if entry["type"] in {"cpu", "memory"} else "AverageValue"
-    # The cron scaler's metric is the number of replicas itself, one a target.
-    target = 1.0 if entry["type"] == "cron" else float(metadata.get(threshold, "10"))
-    return Trigger(
-        index=index,
-        kind=entry["type"],
-        name=entry.get("name") or "",
-        threshold=target,
-        activation=float(metadata.get(activation, "0") or 0),
-        metric_type=entry.get("metricType") or default,
-        metadata=metadata,
-    )
+def prometheus_reading(value: float | None, *, ignore_null: bool) -> TriggerReading:
+    """What the Prometheus scaler makes of an answer: nothing, NaN and infinity are zero, or errors if those are not ignored."""
+    if value is not None and math.isfinite(value):
+        return TriggerReading(value)
+    if ignore_null:
+        return TriggerReading(0.0)
+    return TriggerReading(error="prometheus: the result is empty or no number")
 
 
 def hpa_of(scaled: ScaledObject) -> dict[str, Any]:
-    """The HPA that KEDA keeps for a ScaledObject (controllers/keda/hpa.go newHPAForScaledObject)."""
-    metrics = []
-    for trigger in scaled.triggers:
-        target: dict[str, Any] = {"type": trigger.metric_type}
-        if trigger.kind in {"cpu", "memory"}:
-            field_name = "averageUtilization" if trigger.metric_type == "Utilization" else "averageValue"
-            target[field_name] = (
-                int(trigger.threshold) if field_name == "averageUtilization" else trigger.threshold
-            )
-            metrics.append({"type": "Resource", "resource": {"name": trigger.kind, "target": target}})
-            continue
-        target["averageValue" if trigger.metric_type == "AverageValue" else "value"] = (
-            f"{trigger.threshold:g}"
-        )
-        name = f"s{trigger.index}-{trigger.kind}"
-        metrics.append({"type": "External", "external": {"metric": {"name": name}, "target": target}})
+    """The HPA that KEDA keeps for a ScaledObject (newHPAForScaledObject). While it is paused there is none."""
     spec: dict[str, Any] = {
         "minReplicas": max(1, scaled.min_replicas),
         "maxReplicas": scaled.max_replicas,
-        "metrics": metrics,
+        "metrics": sorted((_metric(trigger) for trigger in scaled.triggers), key=lambda entry: entry["type"]),
     }
-    if scaled.behavior:
-        spec["behavior"] = scaled.behavior
+    behavior = None if scaled.behavior is None else dict(scaled.behavior)
+    for direction, is_paused in (("scaleDown", scaled.paused_in), ("scaleUp", scaled.paused_out)):
+        if is_paused:
+            behavior = behavior or {}
+            behavior[direction] = {**(behavior.get(direction) or {}), "selectPolicy": "Disabled"}
+    if behavior is not None:
+        spec["behavior"] = behavior
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": f"keda-hpa-{scaled.name}"},
+        "metadata": {"name": scaled.hpa_name},
         "spec": spec,
     }
 
 
+def _metric(trigger: Trigger) -> dict[str, Any]:
+    target: dict[str, Any] = {"type": trigger.metric_type}
+    if trigger.kind not in RESOURCES:
+        field_name = "averageValue" if trigger.metric_type == "AverageValue" else "value"
+        target[field_name] = _quantity(trigger.threshold)
+        name = f"s{trigger.index}-{trigger.kind}"
+        return {"type": "External", "external": {"metric": {"name": name}, "target": target}}
+    if trigger.metric_type == "Utilization":
+        target["averageUtilization"] = int(trigger.threshold)
+    else:
+        target["averageValue"] = trigger.metadata["value"]
+    container = trigger.metadata.get("containerName")
+    if container:
+        source = {"name": trigger.kind, "container": container, "target": target}
+        return {"type": "ContainerResource", "containerResource": source}
+    return {"type": "Resource", "resource": {"name": trigger.kind, "target": target}}
+
+
+def _quantity(value: float) -> str:
+    """A figure as KEDA writes it (quantityFromFloat64): in thousandths; what is no quantity is zero."""
+    if not math.isfinite(value) or value < 0:
+        return "0"
+    return f"{value:.3f}".rstrip("0").rstrip(".")
+
+
 def metric_value(
-    scaled: ScaledObject, state: KedaState, trigger: Trigger, reading: TriggerReading, current: int
+    scaled: ScaledObject,
+    state: KedaState,
+    trigger: Trigger,
+    reading: TriggerReading,
+    current: int,
+    *,
+    ready: int | None = None,
 ) -> float | None:
-    """What KEDA's metrics server tells the HPA of a trigger; None for an error.
+    """What KEDA's metrics server tells the HPA of a trigger; None for an error (GetMetricsWithFallback).
 
     After more failures in a row than the fallback allows the value is the one that makes the HPA ask for the fallback's
-    replicas (fallback.go doFallback): for AverageValue the target times the replicas.
+    replicas: the target times the replicas, and for a Value target a ready pod's share of that.
+
+    Args:
+        scaled: the ScaledObject.
+        state: what is remembered; changed: every question of the HPA and of the loop counts a failure.
+        trigger: which one.
+        reading: what its scaler answers.
+        current: replicas of the target.
+        ready: pods that are ready; ``current`` where not told.
     """
     if not reading.error:
         state.failures[trigger.index] = 0
-        return reading.value
+        return float(_quantity(reading.value))
+    if scaled.fallback is None:
+        return None
     failures = state.failures.get(trigger.index, 0) + 1
     state.failures[trigger.index] = failures
-    if scaled.fallback is None or failures <= scaled.fallback[0]:
+    if failures <= scaled.fallback.threshold:
         return None
-    replicas = _fallen_back(scaled.fallback, current)
+    replicas = float(scaled.fallback.held(current))
     if trigger.metric_type == "Value":
-        return trigger.threshold * replicas / max(1, current)
-    return trigger.threshold * replicas
+        there = current if ready is None else ready
+        if there == 0:
+            return None
+        replicas /= there
+    return int(float(_quantity(trigger.threshold)) * 1000 * replicas) / 1000
 
 
 def poll(
-    scaled: ScaledObject, state: KedaState, readings: Sequence[TriggerReading], current: int, now: float
+    scaled: ScaledObject,
+    state: KedaState,
+    readings: Sequence[TriggerReading],
+    current: int,
+    now: float,
+    *,
+    ready: int | None = None,
 ) -> int:
-    """One round of KEDA's own loop (scale_scaledobjects.go RequestScale): the replicas it sets, or those there are.
+    """One round of KEDA's own loop (checkScalers, RequestScale): the replicas it sets, or those there are.
 
     Args:
         scaled: the ScaledObject.
         state: what is remembered; changed.
-        readings: of each trigger, in order.
+        readings: of each trigger, in order; those of CPU and memory are not looked at.
         current: replicas of the target.
         now: seconds.
+        ready: pods that are ready, for a fallback of a Value target; ``current`` where not told.
     """
-    if scaled.paused_replicas is not None:
-        return scaled.paused_replicas
     if scaled.paused:
+        return current if scaled.paused_replicas is None else scaled.paused_replicas
+    active, failed = _activity(scaled, state, readings, current, ready)
+    if active or scaled.force_activation:
+        return _awake(scaled, state, current, now, failed=failed)
+    if failed and (scaled.fallback is None or scaled.fallback.replicas != 0):
+        # The HPA will go to the fallback's replicas; at zero it would not.
         return current
-    active = scaled.force_activation or any(
-        not reading.error and reading.value > trigger.activation
-        for trigger, reading in zip(scaled.triggers, readings, strict=True)
-    )
-    failed = any(reading.error for reading in readings)
-    if active:
-        state.last_active_s = now
-        asleep = current == 0 or (scaled.idle is not None and current < scaled.min_replicas)
-        return current if scaled.paused_out or not asleep else max(1, scaled.min_replicas)
-    if failed:
-        if scaled.fallback is not None and scaled.fallback[1] != 0:
-            return _fallen_back(scaled.fallback, current)
-        return current
-    rest = scaled.idle if scaled.idle is not None else 0
-    may_rest = scaled.idle is not None or scaled.min_replicas == 0
-    if may_rest and current > rest:
-        return rest if not scaled.paused_in and _cooled_down(scaled, state, now) else current
+    rests_at = 0 if scaled.idle is None else scaled.idle
+    if current > rests_at and (scaled.idle is not None or scaled.min_replicas == 0):
+        return _resting(scaled, state, current, now)
     if scaled.idle is None and current < scaled.min_replicas:
         return scaled.min_replicas
     return current
 
 
-def _fallen_back(fallback: tuple[int, int, str], current: int) -> int:
-    """Replicas that a fallback holds (scale_scaledobjects.go doFallbackScaling)."""
-    _, replicas, behavior = fallback
-    if behavior == "currentReplicas":
+def _activity(
+    scaled: ScaledObject,
+    state: KedaState,
+    readings: Sequence[TriggerReading],
+    current: int,
+    ready: int | None,
+) -> tuple[bool, bool]:
+    """Whether a trigger is active, and whether one failed (getScaledObjectState).
+
+    One that falls back is active, and has not failed.
+    """
+    active = failed = False
+    for trigger, reading in zip(scaled.triggers, readings, strict=True):
+        if trigger.kind in RESOURCES:
+            continue
+        if metric_value(scaled, state, trigger, reading, current, ready=ready) is None:
+            failed = True
+        elif reading.error or reading.value > trigger.activation:
+            active = True
+    # From zero nothing would ever wake a target that only CPU or memory scale.
+    return active or (scaled.only_resources and not failed), failed
+
+
+def _awake(scaled: ScaledObject, state: KedaState, current: int, now: float, *, failed: bool) -> int:
+    if current == 0 or (scaled.idle is not None and current < scaled.min_replicas):
+        if scaled.paused_out:
+            return current
+        state.last_active_s = now
+        return max(1, scaled.min_replicas)
+    if not failed:
+        # With some triggers failing the time is left: the cooldown counts from when all of them answered.
+        state.last_active_s = now
+    return current
+
+
+def _resting(scaled: ScaledObject, state: KedaState, current: int, now: float) -> int:
+    """To zero or idle, once the cooldown is over since the last activity; before any, the initial one since creation."""
+    if scaled.paused_in:
         return current
-    if behavior == "currentReplicasIfHigher":
-        return max(current, replicas)
-    return min(current, replicas) if behavior == "currentReplicasIfLower" else replicas
-
-
-def _cooled_down(scaled: ScaledObject, state: KedaState, now: float) -> bool:
-    """Cooldown counts from the last activity; before any, from creation with the initial period (scaleToZeroOrIdle)."""
     if state.last_active_s is None:
-        return now > state.created_s + scaled.initial_cooldown_s
-    return now > state.last_active_s + scaled.cooldown_s
+        over = state.created_s + scaled.initial_cooldown_s < now
+    else:
+        over = state.last_active_s + scaled.cooldown_s < now
+    if not over:
+        return current
+    return scaled.min_replicas if scaled.idle is None else scaled.idle

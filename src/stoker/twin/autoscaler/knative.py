@@ -1,65 +1,20 @@
-"""Knative's pod autoscaler (knative/serving pkg/autoscaler/scaling/autoscaler.go, config-autoscaler's defaults).
+"""Knative's pod autoscaler, tick by tick: averages of both windows, the count that `kpa` wants, and what becomes of it.
 
-The desired count is the concurrency over the target, averaged over a stable window; a panic window reacts to bursts: while
-it asks for twice the ready pods or more, replicas only go up.
+Sources: knative/serving main of 2026-08-21, pkg/autoscaler/aggregation/bucketing.go, pkg/reconciler/autoscaling/kpa/kpa.go and
+scaler.go (scale, handleScaleToZero).
+
+Left out: the probe that the activator is in the path (it always answers), the difference that the activator makes to a request
+(the twin holds requests only where no pod is ready), and seconds between ticks: a bucket is a tick, with one sample.
 """
 
 import math
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-__all__ = ["KpaSpec", "KpaState", "decide"]
+from stoker.twin.autoscaler.kpa import TICK_S, KpaSpec, KpaState, Wanted, metric_target, wanted
 
-_PREFIX = "autoscaling.knative.dev/"
+__all__ = ["KpaSpec", "KpaState", "Wanted", "decide", "metric_target", "observe", "settle", "wanted"]
 
-
-@dataclass(frozen=True, slots=True)
-class KpaSpec:
-    """One revision's settings.
-
-    Attributes:
-        target: concurrency per pod that is aimed at: the annotation's, times the target utilisation.
-        stable_s, panic_s: windows; the panic window is a tenth.
-        panic_threshold: panic where the panic window asks for this many times the ready pods.
-        max_up, max_down: most growth and shrinking in one step, as factors of the ready pods.
-        grace_s: how long zero must last before the last pod goes.
-    """
-
-    target: float
-    min_scale: int
-    max_scale: int
-    stable_s: float = 60.0
-    panic_s: float = 6.0
-    panic_threshold: float = 2.0
-    max_up: float = 1000.0
-    max_down: float = 2.0
-    grace_s: float = 30.0
-
-    @classmethod
-    def from_annotations(cls, annotations: Mapping[str, str]) -> "KpaSpec":
-        """Read the annotations of a revision; 70 % target utilisation where a hard limit is not aimed at."""
-        own = {key.removeprefix(_PREFIX): value for key, value in annotations.items()}
-        utilization = float(own.get("target-utilization-percentage", "70")) / 100
-        stable = float(own.get("window", "60s").rstrip("s"))
-        return cls(
-            target=max(0.01, float(own.get("target", "100")) * utilization),
-            min_scale=int(own.get("min-scale", "0")),
-            max_scale=int(own.get("max-scale", "0")),
-            stable_s=stable,
-            panic_s=stable * float(own.get("panic-window-percentage", "10")) / 100,
-            panic_threshold=float(own.get("panic-threshold-percentage", "200")) / 100,
-        )
-
-
-@dataclass(slots=True)
-class KpaState:
-    """Samples of the stable window, and the panic that is on."""
-
-    samples: deque[tuple[float, float]] = field(default_factory=deque)
-    panic_until_s: float = -1.0
-    panic_pods: int = 0
-    zero_since_s: float | None = None
+_ACTIVATION_BUFFER_S = 30.0  # scaler.go activationTimeoutBuffer
+_PRECISION = 6  # bucketing.go
 
 
 def decide(spec: KpaSpec, state: KpaState, concurrency: float, ready: int, current: int, now: float) -> int:
@@ -73,30 +28,112 @@ def decide(spec: KpaSpec, state: KpaState, concurrency: float, ready: int, curre
         current: replicas that are asked for now.
         now: seconds.
     """
-    state.samples.append((now, concurrency))
-    while state.samples[0][0] <= now - spec.stable_s:
-        state.samples.popleft()
-    stable = sum(value for _, value in state.samples) / len(state.samples)
-    recent = [value for time, value in state.samples if time > now - spec.panic_s]
-    panic = sum(recent) / len(recent)
-    base = max(1, ready)
-    most, least = math.ceil(spec.max_up * base), math.floor(base / spec.max_down)
-    wanted = min(most, max(math.ceil(stable / spec.target), least))
-    urgent = min(most, max(math.ceil(panic / spec.target), least))
-    if ready > 0 and math.ceil(panic / spec.target) / base >= spec.panic_threshold:
-        state.panic_until_s = now + spec.stable_s
-        state.panic_pods = max(state.panic_pods, urgent)
-    if now < state.panic_until_s:
-        # In panic the count never goes down.
-        state.panic_pods = max(state.panic_pods, urgent, current)
-        wanted = state.panic_pods
-    else:
-        state.panic_pods = 0
-    if stable > 0 or concurrency > 0:
-        state.zero_since_s = None
-        wanted = max(wanted, 1)
-    elif wanted == 0 or spec.min_scale == 0:
-        state.zero_since_s = now if state.zero_since_s is None else state.zero_since_s
-        wanted = 0 if now - state.zero_since_s >= spec.grace_s else max(current, 0)
-    wanted = max(wanted, spec.min_scale)
-    return min(wanted, spec.max_scale) if spec.max_scale else wanted
+    averages = observe(spec, state, concurrency, ready, now)
+    if averages is not None:
+        state.wanted = wanted(spec, state, *averages, ready, now)
+    # Where nobody was asked for a whole window, what was wanted last is still wanted (ErrNoData).
+    return current if state.wanted is None else settle(spec, state, state.wanted, ready, current, now)
+
+
+def observe(
+    spec: KpaSpec, state: KpaState, concurrency: float, ready: int, now: float
+) -> tuple[float, float] | None:
+    """Record a sample, and average both windows; None where they hold nothing.
+
+    Without a pod and without a request there is nobody to ask, so nothing is recorded. A window that was empty for its whole
+    length begins anew: the first request of a sleeping revision counts in full.
+    """
+    tick = int(now // TICK_S)
+    stable, panic = math.ceil(spec.stable_s / TICK_S), max(1, math.ceil(spec.panic_s / TICK_S))
+    samples = state.samples
+    if ready > 0 or concurrency > 0:
+        last = samples[-1][0] if samples else -math.inf
+        if tick - last >= stable:
+            state.first = tick
+            samples.clear()
+        if tick - last >= panic:
+            state.first_panic = tick
+        samples.append((tick, concurrency))
+    while samples and samples[0][0] <= tick - stable:
+        samples.popleft()
+    if not samples:
+        return None
+    return _average(state, state.first, tick, stable), _average(state, state.first_panic, tick, panic)
+
+
+def _average(state: KpaState, first: int, tick: int, length: int) -> float:
+    """WindowAverage: ticks without a sample are zero, but for those since the last one and before the first."""
+    last = state.samples[-1][0]
+    if tick - last >= length:
+        return 0.0
+    total = 0.0
+    for at, value in reversed(state.samples):
+        if at <= tick - length:
+            break
+        total += value
+    scale = 10.0**_PRECISION
+    return math.floor(total / min(last - first + 1, length - (tick - last)) * scale + 0.5) / scale
+
+
+def settle(spec: KpaSpec, state: KpaState, found: Wanted, ready: int, current: int, now: float) -> int:
+    """What becomes of a wanted count: bounds, and the way to zero (scaler.scale, kpa.ReconcileKind).
+
+    Args:
+        spec: settings.
+        state: what is remembered; its phase changes.
+        found: the count that is wanted, and the free capacity for bursts.
+        ready: pods that take requests.
+        current: replicas that are asked for now.
+        now: seconds.
+    """
+    least = spec.min_scale if spec.reachable else 0
+    if not state.phase:
+        # The first look of the twin is at a revision that has been as it is for long.
+        state.phase = "active" if current > 0 else "inactive"
+    floor = least
+    if spec.initial_scale > 1 and not state.initialized and spec.reachable:
+        floor = max(spec.initial_scale, least)
+    count = max(floor, found.replicas)
+    count = min(count, spec.max_scale) if spec.max_scale else count
+    count, applies = _toward_zero(spec, state, count, now)
+    in_path = count <= 0 or found.excess_burst < 0
+    if not in_path:
+        state.proxy_s = None
+    elif state.proxy_s is None:
+        state.proxy_s = now
+    enough = max(least, 1 if state.initialized else spec.initial_scale)
+    state.initialized = state.initialized or ready >= enough
+    _mark(state, count, ready, enough, now)
+    return count if applies else current
+
+
+def _toward_zero(spec: KpaSpec, state: KpaState, count: int, now: float) -> tuple[int, bool]:
+    """The count, and whether it is applied (handleScaleToZero); -1 is unknown."""
+    if count != 0:
+        return count, True
+    if not spec.scale_to_zero:
+        return 1, True
+    since = now - state.phase_s
+    if state.phase == "activating":
+        # Pods that do not come up are given up after the deadline.
+        return (0, True) if since > spec.deadline_s + _ACTIVATION_BUFFER_S else (-1, False)
+    if state.phase == "active":
+        # After a window of activity the revision becomes inactive, which takes no pod yet; until then one pod stays.
+        return (0, False) if since >= spec.stable_s else (1, True)
+    retention = spec.retention_s if spec.reachable else 0.0
+    if since >= max(spec.grace_s, retention):
+        return 0, True
+    if since < retention:
+        return 0, False
+    return 0, state.proxy_s is not None and now - state.proxy_s >= spec.grace_s
+
+
+def _mark(state: KpaState, count: int, ready: int, enough: int, now: float) -> None:
+    """The Active condition (computeActiveCondition)."""
+    phase = state.phase
+    if count == 0:
+        phase = "inactive"
+    elif count > 0 or phase != "inactive":
+        phase = "active" if ready >= enough else "activating"
+    if phase != state.phase:
+        state.phase, state.phase_s = phase, now

@@ -19,6 +19,7 @@ from stoker.twin.autoscaler.keda import (
     metric_value,
     parse_scaled_object,
     poll,
+    prometheus_reading,
 )
 from stoker.twin.autoscaler.knative import KpaSpec, KpaState, decide
 from stoker.twin.fleet.queries import Gauges, compile_query
@@ -96,8 +97,9 @@ class KedaScaler:
         wanted = current
         if now - self._polled_s >= self._scaled.polling_s:
             self._polled_s = now
-            wanted = poll(self._scaled, self._keda, readings, current, now)
-        if wanted == current and current > 0:
+            wanted = poll(self._scaled, self._keda, readings, current, now, ready=run.ready)
+        # While it is paused, KEDA keeps no HPA.
+        if wanted == current and current > 0 and not self._scaled.paused:
             wanted = self._sync(readings, current, now)
         if wanted != current:
             run.scale_to(wanted)
@@ -105,7 +107,7 @@ class KedaScaler:
     def _sync(self, readings: list[TriggerReading], current: int, now: float) -> int:
         values = {
             f"s{trigger.index}-{trigger.kind}": metric_value(
-                self._scaled, self._keda, trigger, reading, current
+                self._scaled, self._keda, trigger, reading, current, ready=self._run.ready
             )
             for trigger, reading in zip(self._scaled.triggers, readings, strict=True)
         }
@@ -114,7 +116,10 @@ class KedaScaler:
             value = values[metric.name]
             return Reading(error="the scaler failed") if value is None else Reading(value=value)
 
-        return sync(self._hpa, self._state, current, read, now, ready=self._run.ready).replicas
+        existing = sum(not replica.ending for replica in self._run.replicas)
+        return sync(
+            self._hpa, self._state, current, read, now, ready=self._run.ready, status=existing
+        ).replicas
 
 
 def _reader(trigger: Trigger, scraped: Callable[[], Gauges], run: WorkloadRun) -> Read:
@@ -145,12 +150,8 @@ def _prometheus(trigger: Trigger, scraped: Callable[[], Gauges], run: WorkloadRu
     evaluate = compile_query(query)
     ignore_null = trigger.metadata.get("ignoreNullValues", "true") != "false"
 
-    def read(now: float) -> TriggerReading:  # noqa: ARG001 - readers are called alike
-        value = evaluate(scraped())
-        if value is None:
-            # KEDA takes an empty result for zero unless it is told not to (prometheus_scaler.go).
-            return TriggerReading(0.0) if ignore_null else TriggerReading(error="prometheus: empty result")
-        return TriggerReading(value)
+    def read(_: float) -> TriggerReading:
+        return prometheus_reading(evaluate(scraped()), ignore_null=ignore_null)
 
     return read
 
