@@ -7,10 +7,19 @@ from typing import Any
 
 import yaml
 
-from stoker.kube.selectors import matches
-from stoker.twin.scheduler import ClusterState, Decision, parse_profiles, queue_key, schedule, take_devices
+from stoker.kube.selectors import matches, untolerated
+from stoker.twin.scheduler import (
+    ClusterState,
+    Decision,
+    bind_volumes,
+    parse_profiles,
+    queue_key,
+    schedule,
+    take_devices,
+)
 
 NAMESPACE = "@NS@"
+_POLICIES = {"ResourceQuota", "LimitRange", "PriorityClass", "RuntimeClass"}
 Object = dict[str, Any]
 
 
@@ -24,16 +33,26 @@ def node_object(recorded: Object) -> Object:
         amounts["nvidia.com/gpu"] = recorded["gpu"]
     amounts |= recorded.get("extra") or {}
     taints = list(recorded.get("taints") or [])
-    if recorded.get("unschedulable"):
-        # The node lifecycle controller puts this taint on a cordoned node.
-        taints.append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name, "labels": labels},
-        "spec": {"taints": taints, "unschedulable": recorded.get("unschedulable", False)},
-        "status": {"allocatable": amounts, "capacity": amounts},
-    }
+    if not recorded.get("ready", True):
+        taints.append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
+    return _with_cordon(
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"taints": taints, "unschedulable": recorded.get("unschedulable", False)},
+            "status": {"allocatable": amounts, "capacity": amounts, "images": recorded.get("images") or []},
+        }
+    )
+
+
+def _with_cordon(node: Object) -> Object:
+    """The node lifecycle controller puts a taint on a cordoned node, and takes it off again."""
+    key = "node.kubernetes.io/unschedulable"
+    taints = [taint for taint in node["spec"].get("taints") or () if taint["key"] != key]
+    if node["spec"].get("unschedulable"):
+        taints.append({"key": key, "effect": "NoSchedule"})
+    return {**node, "spec": {**node["spec"], "taints": taints}}
 
 
 def pod_object(recorded: Object) -> Object:
@@ -74,6 +93,19 @@ class Replay:
     refused: dict[str, str] = field(default_factory=dict)
 
 
+def _patched(item: Object, patch: Object) -> Object:
+    """A JSON merge patch (RFC 7386)."""
+    found = dict(item)
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        elif isinstance(value, dict):
+            found[key] = _patched(found.get(key) or {}, value)
+        else:
+            found[key] = value
+    return found
+
+
 class Cluster:
     """A scenario's cluster: admission, queue and scheduler, driven step by step."""
 
@@ -88,11 +120,14 @@ class Cluster:
         self.objects = [self._home(item) for item in scenario["cluster"]["objects"]]
         self.pods: dict[str, Object] = {}
         self.pending: list[str] = []
-        self.overheads = {
-            item["metadata"]["name"]: item.get("overhead", {}).get("podFixed")
-            for item in self.objects
-            if item["kind"] == "RuntimeClass"
-        }
+        self._load()
+        for running in scenario["cluster"]["running"]:
+            pod = self._admit(pod_object(running))
+            assert pod is not None
+            self._bind(pod, running["node"])
+
+    def _load(self) -> None:
+        """Tell the scheduler and admission of all objects but nodes and pods."""
         kinds = {
             kind: [item for item in self.objects if item["kind"] == kind]
             for kind in {item["kind"] for item in self.objects}
@@ -100,7 +135,7 @@ class Cluster:
         self.state.set_namespaces(
             [
                 {"metadata": {"name": NAMESPACE, "labels": {"kubernetes.io/metadata.name": NAMESPACE}}},
-                *(self._namespace(item) for item in scenario["cluster"]["namespaces"]),
+                *(self._namespace(item) for item in self.scenario["cluster"]["namespaces"]),
             ]
         )
         self.state.set_volumes(
@@ -111,15 +146,16 @@ class Cluster:
         self.state.set_devices(
             kinds.get("ResourceClaim", []), kinds.get("ResourceSlice", []), kinds.get("DeviceClass", [])
         )
+        self.state.set_storage(
+            kinds.get("CSINode", []), kinds.get("CSIDriver", []), kinds.get("CSIStorageCapacity", [])
+        )
+        self.state.set_services(kinds.get("Service", []))
+        self.templates = {item["metadata"]["name"]: item for item in kinds.get("ResourceClaimTemplate", [])}
         self.budgets = kinds.get("PodDisruptionBudget", [])
-        self.policies = [
-            item for item in self.objects if item["kind"] in {"ResourceQuota", "LimitRange", "PriorityClass"}
-        ]
+        self.policies = [item for item in self.objects if item["kind"] in _POLICIES]
         self.tenancy = _tenancy(self.policies)
-        for running in scenario["cluster"]["running"]:
-            pod = self._admit(pod_object(running))
-            assert pod is not None
-            self._bind(pod, running["node"])
+        for pod in self.pods.values():
+            self.tenancy.try_admit(pod)
 
     @staticmethod
     def _namespace(item: Any) -> Object:
@@ -139,21 +175,43 @@ class Cluster:
         return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
 
     def _admit(self, pod: Object) -> Object | None:
-        runtime = pod["spec"].get("runtimeClassName")
-        if runtime:
-            pod["spec"]["overhead"] = self.overheads[runtime]
         admitted = self.tenancy.try_admit(pod)
         if isinstance(admitted, str):
             self.replay.refused[pod["metadata"]["name"]] = admitted
             return None
-        return dict(admitted)
+        return self._with_claims(dict(admitted))
+
+    def _with_claims(self, pod: Object) -> Object:
+        """Claims that controllers make for a pod: of ephemeral volumes, and from templates of ResourceClaims."""
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        for volume in pod["spec"].get("volumes") or ():
+            if volume.get("ephemeral"):
+                metadata = {"name": f"{name}-{volume['name']}", "namespace": namespace}
+                spec = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
+                self.state.claims[namespace, metadata["name"]] = {"metadata": metadata, "spec": spec}
+        made = []
+        for entry in pod["spec"].get("resourceClaims") or ():
+            template = self.templates.get(entry.get("resourceClaimTemplateName", ""))
+            if template is not None:
+                metadata = {"name": f"{name}-{entry['name']}-made", "namespace": namespace}
+                claim = {"metadata": metadata, "spec": template["spec"]["spec"]}
+                self.state.resource_claims[namespace, metadata["name"]] = claim
+                made.append({"name": entry["name"], "resourceClaimName": metadata["name"]})
+        return {**pod, "status": {"resourceClaimStatuses": made}} if made else pod
 
     def _bind(self, pod: Object, node: str) -> None:
         bound = {**pod, "spec": {**pod["spec"], "nodeName": node}}
-        self.state.add_pod(bound)
+        made = len(self.state.selected)
+        bind_volumes(self.state, bound, node)
         take_devices(self.state, bound, node)
+        self.state.add_pod(bound)
         self.pods[self._key(pod)] = bound
-        self.replay.bound[self._key(pod)] = node
+        # No driver made volumes when the recordings were: a pod that needs one has its room, and is not bound.
+        waits = len(self.state.selected) > made and self._recorded(self._key(pod)) is None
+        self.replay.bound[self._key(pod)] = None if waits else node
+
+    def _recorded(self, key: str) -> Any:
+        return self.scenario["result"]["pods"].get(key, {}).get("node")
 
     def _delete(self, key: str) -> None:
         pod = self.pods.pop(key)
@@ -162,7 +220,10 @@ class Cluster:
         self.replay.bound.pop(key, None)
 
     def _count_budgets(self) -> None:
-        """Disruptions that each budget allows, as the disruption controller counts them (minAvailable only)."""
+        """Disruptions that each budget allows, as the disruption controller counts them.
+
+        Pods of no controller count for a number in minAvailable only (pkg/controller/disruption getExpectedPodCount).
+        """
         counted = []
         for budget in self.budgets:
             healthy = sum(
@@ -170,7 +231,8 @@ class Cluster:
                 for pod in self.pods.values()
                 if pod["spec"].get("nodeName")
             )
-            allowed = max(0, healthy - int(budget["spec"].get("minAvailable", 0)))
+            least = budget["spec"].get("minAvailable")
+            allowed = max(0, healthy - least) if isinstance(least, int) else 0
             counted.append({**budget, "status": {"disruptionsAllowed": allowed}})
         self.state.set_budgets(counted)
 
@@ -184,22 +246,47 @@ class Cluster:
         if pod["spec"].get("nodeName"):
             self._bind(pod, pod["spec"]["nodeName"])
             return
-        self.pending.append(key)
+        # Nobody looks after a pod that asks for a scheduler that is not there.
+        if (pod["spec"].get("schedulerName") or "default-scheduler") in self.state.profiles:
+            self.pending.append(key)
 
     def request(self, request: Object) -> None:
-        """A deletion, or a merge patch of a node or a pod."""
-        parts = request["path"].strip("/").split("/")
-        name = parts[-1]
-        if request["method"] == "DELETE":
-            key = f"{NAMESPACE}/{name}"
+        """A deletion, a creation, or a patch of a node or a pod."""
+        parts = request["path"].strip("/").removesuffix("/status").split("/")
+        kind, name = parts[-2:]
+        if request["method"] == "POST":
+            self.objects.append(self._home(request["body"]))
+            self._load()
+        elif request["method"] == "DELETE" and kind == "pods":
+            key = f"{parts[-3]}/{name}"
             self._delete(key)
             self.replay.gone.add(key)
-        elif "nodes" in parts:
-            self.nodes[name]["spec"] |= {k: v or [] for k, v in request["body"]["spec"].items()}
+        elif request["method"] == "DELETE" and kind == "nodes":
+            self.state.remove_node(name)
+        elif request["method"] == "DELETE":
+            self.objects = [
+                item
+                for item in self.objects
+                if item["metadata"]["name"] != name or not kind.startswith(item["kind"].lower())
+            ]
+            self._load()
+        elif kind == "nodes":
+            self.nodes[name] = _with_cordon(_patched(self.nodes[name], request["body"]))
             self.state.update_node(self.nodes[name])
-        else:
-            pod = self.pods[f"{NAMESPACE}/{name}"]
-            pod["spec"] = {**pod["spec"], **request["body"]["spec"]}
+            self._evict(name)
+        elif kind == "pods":
+            pod = self.pods[f"{parts[-3]}/{name}"]
+            pod.update(_patched(pod, request["body"]))
+
+    def _evict(self, node: str) -> None:
+        """Pods that do not tolerate a NoExecute taint have to go (pkg/controller/tainteviction)."""
+        for key, pod in list(self.pods.items()):
+            taints = [t for t in self.nodes[node]["spec"].get("taints") or () if t["effect"] == "NoExecute"]
+            if pod["spec"].get("nodeName") == node and untolerated(
+                taints, pod["spec"].get("tolerations") or ()
+            ):
+                self._delete(key)
+                self.replay.gone.add(key)
 
     def complete(self) -> None:
         """Pods that the recording's kubelet was told to end have ended: their room is free."""
@@ -227,7 +314,7 @@ class Cluster:
     def _try(self, key: str) -> bool:
         pod = self.pods[key]
         self._count_budgets()
-        recorded = self.scenario["result"]["pods"].get(key, {}).get("node")
+        recorded = self._recorded(key)
 
         def choose(tied: tuple[str, ...]) -> str:
             return recorded if recorded in tied else tied[0]
@@ -245,7 +332,7 @@ class Cluster:
             return False
         assert decision.nominated is not None
         self.state.nominate(pod, decision.nominated)
-        pod["status"] = {"nominatedNodeName": decision.nominated}
+        pod["status"] = {**(pod.get("status") or {}), "nominatedNodeName": decision.nominated}
         for namespace, name in decision.victims:
             victim = f"{namespace}/{name}"
             self._delete(victim)

@@ -25,8 +25,6 @@ recordings = _load("recordings")
 # From this file: repository/tests/twin/scheduler.
 FOLDER = Path(__file__).parents[4] / "shared" / "oracle" / "scheduler"
 SCENARIOS = sorted(path.stem for path in FOLDER.glob("*.json")) if FOLDER.is_dir() else ["absent"]
-# The twin's scheduler has no such plugins: what they score is the same on every node of the recordings.
-_NOT_SCORED = {"TOTAL", "DynamicResources", "ImageLocality"}
 
 
 def differences(scenario: dict[str, Any], replay: Any) -> Iterator[str]:
@@ -37,9 +35,9 @@ def differences(scenario: dict[str, Any], replay: Any) -> Iterator[str]:
         if node != recorded["node"] and node not in result["tied_top_nodes"].get(key, ()):
             yield f"{key}: bound to {node}, recorded {recorded['node']}"
         wanted = (recorded.get("PodScheduled") or {}).get("message")
-        gated = key in replay.decisions and replay.decisions[key].gated
-        if wanted and not recorded["node"] and not gated:
-            said = (replay.messages.get(key) or [""])[-1]
+        if wanted and not recorded["node"]:
+            gated = key in replay.decisions and replay.decisions[key].gated
+            said = replay.decisions[key].message if gated else (replay.messages.get(key) or [""])[-1]
             if said != wanted:
                 yield f"{key}: said {said!r}, recorded {wanted!r}"
     for event in result["events"]:
@@ -55,7 +53,7 @@ def differences(scenario: dict[str, Any], replay: Any) -> Iterator[str]:
         if set(by_node) != set(decision.feasible):
             yield f"{key}: feasible {decision.feasible}, recorded {sorted(by_node)}"
         for node, parts in by_node.items():
-            wanted_parts = {name: value for name, value in parts.items() if name not in _NOT_SCORED}
+            wanted_parts = {name: value for name, value in parts.items() if name != "TOTAL"}
             if dict(decision.scores.get(node, {})) != wanted_parts:
                 yield f"{key} on {node}: {dict(decision.scores.get(node, {}))}, recorded {wanted_parts}"
 

@@ -1,13 +1,20 @@
-"""A pod on its way into the store: defaults that other admission relies on, and the checks of its resources."""
+"""A pod on its way into the store: defaults that other admission relies on, and what it asks for altogether."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
-from stoker.twin.admission.amounts import Amounts, add, amounts_of, most, written
+from stoker.twin.admission.amounts import Amounts, add, amounts_of, most
 
-__all__ = ["containers_of", "defaulted", "resource_problems", "usage"]
+__all__ = ["aggregate", "containers_of", "defaulted", "pod_level", "usage"]
 
 Object = Mapping[str, Any]
+
+_BOTH: Final = ("cpu", "memory")
+
+
+def pod_level(name: str) -> bool:
+    """Whether pods can ask for the resource as a whole (component-helpers resource/helpers.go)."""
+    return name in _BOTH or name.startswith("hugepages-")
 
 
 def containers_of(spec: Object) -> Iterator[tuple[str, int, Object]]:
@@ -23,6 +30,8 @@ def defaulted(pod: Object) -> dict[str, Any]:
     for field in ("containers", "initContainers"):
         if spec.get(field):
             spec[field] = [_with_requests(container) for container in spec[field]]
+    if (spec.get("resources") or {}).get("limits"):
+        spec["resources"] = {**spec["resources"], "requests": _pod_requests(spec)}
     return {**pod, "spec": spec}
 
 
@@ -35,43 +44,24 @@ def _with_requests(container: Object) -> Object:
     return {**container, "resources": {**resources, "requests": requests}}
 
 
-def resource_problems(pod: Object) -> list[str]:
-    """What validation says of requests and limits, in the server's words (validation.go ValidateResourceRequirements)."""
-    found = []
-    for field, index, container in containers_of(pod["spec"]):
-        resources = container.get("resources") or {}
-        requests, limits = amounts_of(resources.get("requests")), amounts_of(resources.get("limits"))
-        path = f"spec.{field}[{index}].resources"
-        for part, amounts in (("limits", limits), ("requests", requests)):
-            found += [
-                f'{path}.{part}[{name}]: Invalid value: "{written(name, value)}": must be greater than or equal to 0'
-                for name, value in sorted(amounts.items())
-                if value < 0
-            ]
-        for name, value in sorted(requests.items()):
-            limit = limits.get(name)
-            if limit is None and "/" in name:
-                found.append(
-                    f"{path}.limits: Required value: Limit must be set for non overcommitable resources"
-                )
-            elif limit is not None and "/" in name and value != limit:
-                found.append(
-                    f'{path}.requests: Invalid value: "{written(name, value)}": must be equal to {name} limit of '
-                    f"{written(name, limit)}"
-                )
-            elif limit is not None and value > limit:
-                found.append(
-                    f'{path}.requests: Invalid value: "{written(name, value)}": must be less than or equal to {name} '
-                    f"limit of {written(name, limit)}"
-                )
-    return found
+def _pod_requests(spec: Object) -> dict[str, Any]:
+    """Requests of a pod with limits of its own: what its containers ask for, or the limit where they ask for nothing."""
+    resources = spec["resources"]
+    requests = dict(resources.get("requests") or {})
+    for name, amount in aggregate(spec, "requests").items():
+        if name in _BOTH:
+            requests.setdefault(name, str(amount))
+    for name, limit in resources["limits"].items():
+        if pod_level(name):
+            requests.setdefault(name, limit)
+    return requests
 
 
-def usage(spec: Object, field: str) -> Amounts:
-    """``requests`` or ``limits`` of a pod.
+def aggregate(spec: Object, field: str) -> Amounts:
+    """``requests`` or ``limits`` of all containers.
 
-    Those of its containers and sidecars together, or what an init container needs beside the sidecars before it, if that
-    is more; plus overhead (component-helpers resource/helpers.go).
+    Those of containers and sidecars together, or what an init container needs beside the sidecars before it, if that is
+    more (component-helpers resource/helpers.go AggregateContainerRequests).
     """
     total: Amounts = {}
     for container in spec.get("containers") or ():
@@ -88,9 +78,15 @@ def usage(spec: Object, field: str) -> Amounts:
             add(own, sidecars)
             most(peak, own)
     most(total, peak)
+    return total
+
+
+def usage(spec: Object, field: str) -> Amounts:
+    """``requests`` or ``limits`` of a pod with its overhead; what it says for itself as a whole goes before its containers."""
+    total = aggregate(spec, field)
+    own = amounts_of((spec.get("resources") or {}).get(field))
+    total.update({name: amount for name, amount in own.items() if pod_level(name)})
     overhead = amounts_of(spec.get("overhead"))
-    if field == "requests":
-        add(total, overhead)
-    else:
-        add(total, {name: value for name, value in overhead.items() if name in total})
+    # Overhead widens limits that are there, and makes none.
+    add(total, overhead if field == "requests" else {n: v for n, v in overhead.items() if total.get(n)})
     return total

@@ -4,11 +4,10 @@ Sources: kubernetes 1.36 pkg/quota/v1/evaluator/core/pods.go, staging/.../admiss
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
-from stoker.twin.admission.amounts import Amounts, amounts_of, listed
-from stoker.twin.admission.pods import containers_of, usage
+from stoker.twin.admission.amounts import NOTHING, ONE, Amounts, amounts_of, listed
+from stoker.twin.admission.pods import containers_of, pod_level, usage
 
 __all__ = ["covers", "exceeded", "pod_usage", "unspecified"]
 
@@ -21,10 +20,10 @@ _REQUIRED: Final = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.
 def pod_usage(spec: Object) -> Amounts:
     """Everything that a pod counts for, under every name that a quota can use for it."""
     requests, limits = usage(spec, "requests"), usage(spec, "limits")
-    found: Amounts = {"pods": Decimal(1), "count/pods": Decimal(1)}
+    found: Amounts = {"pods": ONE, "count/pods": ONE}
     for name, value in requests.items():
         found[f"requests.{name}"] = value
-        if name in _PLAIN:
+        if name in _PLAIN or name.startswith("hugepages-"):
             found[name] = value
     for name, value in limits.items():
         # Extended resources are never overcommitted: quotas know them as requests only.
@@ -35,9 +34,15 @@ def pod_usage(spec: Object) -> Amounts:
 
 def covers(quota: Object, spec: Object) -> bool:
     """Whether a pod falls under the quota's scopes."""
-    wanted = [{"scopeName": name, "operator": "Exists"} for name in quota["spec"].get("scopes") or ()]
-    wanted += (quota["spec"].get("scopeSelector") or {}).get("matchExpressions") or []
-    return all(_in_scope(entry, spec) for entry in wanted)
+    return all(_in_scope(entry, spec) for entry in scopes_of(quota))
+
+
+def scopes_of(quota: Object) -> list[Object]:
+    """What all an object must be for the quota to count it."""
+    wanted: list[Object] = [
+        {"scopeName": name, "operator": "Exists"} for name in quota["spec"].get("scopes") or ()
+    ]
+    return wanted + list((quota["spec"].get("scopeSelector") or {}).get("matchExpressions") or ())
 
 
 def _in_scope(entry: Object, spec: Object) -> bool:
@@ -45,18 +50,31 @@ def _in_scope(entry: Object, spec: Object) -> bool:
     if name == "PriorityClass":
         return _by_priority(entry, str(spec.get("priorityClassName") or ""))
     if name in {"Terminating", "NotTerminating"}:
-        bounded: bool = spec.get("activeDeadlineSeconds") is not None
+        bounded = int(spec.get("activeDeadlineSeconds", -1)) >= 0
         return bounded == (name == "Terminating")
     if name in {"BestEffort", "NotBestEffort"}:
-        asks = any(
-            (container.get("resources") or {}).get(field)
-            for _, _, container in containers_of(spec)
-            for field in ("requests", "limits")
-        )
-        return asks == (name == "NotBestEffort")
+        return _asks(spec) == (name == "NotBestEffort")
     if name == "CrossNamespacePodAffinity":
         return _crosses_namespaces(spec)
     return False
+
+
+def _asks(spec: Object) -> bool:
+    """Whether anything of the pod asks for CPU or memory: GPUs alone leave it BestEffort (pkg/apis/core/v1/helper/qos)."""
+    whole = spec.get("resources") or {}
+    parts = [whole] if _has_whole(spec) else [c.get("resources") or {} for _, _, c in containers_of(spec)]
+    return any(
+        amounts_of(part.get(field)).get(name, NOTHING).value > 0
+        for part in parts
+        for field in ("requests", "limits")
+        for name in ("cpu", "memory")
+    )
+
+
+def _has_whole(spec: Object) -> bool:
+    """Whether the pod has resources of its own (component-helpers resource/helpers.go IsPodLevelResourcesSet)."""
+    whole = spec.get("resources") or {}
+    return any(pod_level(name) for field in ("requests", "limits") for name in whole.get(field) or {})
 
 
 def _by_priority(entry: Object, name: str) -> bool:
@@ -87,14 +105,16 @@ def _crosses_namespaces(spec: Object) -> bool:
 
 def unspecified(quota: Object, spec: Object) -> str:
     """What the quota demands that containers of the pod do not state, in the words of the refusal; empty for nothing."""
+    if _has_whole(spec):
+        return ""
     hard = quota["spec"].get("hard") or {}
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, set[str]] = {}
     for name in sorted(set(hard) & set(_REQUIRED)):
         field, _, resource = name.rpartition(".")
         for _, _, container in containers_of(spec):
             stated = (container.get("resources") or {}).get(field or "requests") or {}
             if resource not in stated:
-                missing.setdefault(name, []).append(container["name"])
+                missing.setdefault(name, set()).add(container["name"])
     if not missing:
         return ""
     parts = "; ".join(f"{name} for: {','.join(sorted(names))}" for name, names in missing.items())
@@ -107,7 +127,7 @@ def exceeded(quota: Object, used: Amounts, wanted: Amounts) -> str:
     over = [
         name
         for name, limit in hard.items()
-        if wanted.get(name, Decimal(0)) > 0 and used.get(name, Decimal(0)) + wanted[name] > limit
+        if wanted.get(name, NOTHING).value > 0 and used.get(name, NOTHING) + wanted[name] > limit
     ]
     if not over:
         return ""

@@ -143,7 +143,7 @@ class Machines:
             self.pending.pop(pod.key, None)
             self._gone(pod, reason)
             return
-        self._state.terminate(*pod.key)
+        self._state.terminate(*pod.key, preempted=reason == Reason.PREEMPTED)
         pod.owner.pod_ending(pod, reason)
         self.agenda.after(pod.grace_s if grace_s is None else grace_s, self.end, pod, reason)
 

@@ -7,11 +7,11 @@ says no speaks for its node. A reason is unresolvable where removing pods from t
 from dataclasses import dataclass
 
 from stoker.kube.selectors import node_fits, tolerates, untolerated
-from stoker.twin.scheduler.devices import devices_for
+from stoker.twin.scheduler.claims import device_reason, uses_devices
 from stoker.twin.scheduler.pods import PodInfo
 from stoker.twin.scheduler.state import ClusterState, NodeInfo
 from stoker.twin.scheduler.topology import Affinity, Spread, read_affinity, read_spread
-from stoker.twin.scheduler.volumes import volume_reason
+from stoker.twin.scheduler.volumes import alone, volume_limit, volume_reasons, zone_conflict
 
 __all__ = ["Reading", "Refusal", "filter_node", "filter_with_promised", "read"]
 
@@ -32,11 +32,18 @@ class Reading:
 
     affinity: Affinity
     spread: Spread
+    alone: str
+    devices: bool
 
 
 def read(state: ClusterState, pod: PodInfo) -> Reading:
     """Count other pods once, before nodes are looked at one by one."""
-    return Reading(read_affinity(state, pod), read_spread(state, pod))
+    return Reading(
+        read_affinity(state, pod),
+        read_spread(state, pod),
+        alone(state, pod) if pod.claims else "",
+        uses_devices(state, pod),
+    )
 
 
 def filter_node(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Reading) -> Refusal | None:
@@ -46,21 +53,38 @@ def filter_node(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Read
         return Refusal((place,), True)
     if pod.ports and _port_conflict(pod, node):
         return Refusal(("node(s) didn't have free ports for the requested pod ports",), False)
-    short = _resources(pod, node)
+    short = _resources(state, pod, node)
     if short is not None:
         return short
     if pod.claims:
-        reason = volume_reason(state, pod, node)
-        if reason:
-            return Refusal((reason,), True)
+        refusal = _volumes(state, pod, node, reading)
+        if refusal is not None:
+            return refusal
     reason, unresolvable = reading.spread.blocks(pod, node) if pod.spread else ("", False)
     if not reason:
         reason, unresolvable = reading.affinity.blocks(pod, node, state.namespaces)
     if reason:
         return Refusal((reason,), unresolvable)
-    if pod.resource_claims and devices_for(state, pod, node) is None:
-        return Refusal(("cannot allocate all claims",), True)
+    if reading.devices:
+        reason = device_reason(state, pod, node)
+        if reason:
+            return Refusal((reason,), True)
     return None
+
+
+def _volumes(state: ClusterState, pod: PodInfo, node: NodeInfo, reading: Reading) -> Refusal | None:
+    """VolumeRestrictions, NodeVolumeLimits, VolumeBinding, VolumeZone."""
+    if reading.alone:
+        return Refusal((reading.alone,), False)
+    full = volume_limit(state, pod, node)
+    if full:
+        return Refusal((full,), False)
+    reasons = volume_reasons(state, pod, node)
+    if reasons:
+        return Refusal(reasons, True)
+    return (
+        Refusal(("node(s) had no available volume zone",), True) if zone_conflict(state, pod, node) else None
+    )
 
 
 def filter_with_promised(
@@ -96,7 +120,7 @@ def _placement(pod: PodInfo, node: NodeInfo) -> str:
         return "node(s) didn't match the requested node name"
     if node.taints and untolerated(node.taints, pod.tolerations):
         return "node(s) had untolerated taint(s)"
-    if not node_fits(pod.spec, node.name, node.labels):
+    if pod.picky and not node_fits(pod.spec, node.name, node.labels):
         return "node(s) didn't match Pod's node affinity/selector"
     return ""
 
@@ -113,7 +137,7 @@ def _port_conflict(pod: PodInfo, node: NodeInfo) -> bool:
     )
 
 
-def _resources(pod: PodInfo, node: NodeInfo) -> Refusal | None:
+def _resources(state: ClusterState, pod: PodInfo, node: NodeInfo) -> Refusal | None:
     """NodeResourcesFit: every resource that is short, not the first (noderesources/fit.go fitsRequest)."""
     reasons: list[str] = []
     unresolvable = False
@@ -128,6 +152,8 @@ def _resources(pod: PodInfo, node: NodeInfo) -> Refusal | None:
     for name, amount in pod.requests.items():
         if name in {"cpu", "memory", "ephemeral-storage"} or amount == 0:
             continue
+        if state.extended and name in state.extended and not offered.get(name):
+            continue  # A device class stands for it: the claims plugin looks for devices.
         if amount > offered.get(name, 0) - node.requested.get(name, 0):
             reasons.append(f"Insufficient {name}")
             unresolvable |= amount > offered.get(name, 0)

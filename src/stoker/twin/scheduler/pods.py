@@ -4,16 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoker.kube.quantities import parse
-from stoker.kube.selectors import matches
+from stoker.kube.selectors import matches, nodes_terms
+from stoker.twin.scheduler.requests import requests_of
 
-__all__ = ["AffinityTerm", "PodInfo", "SpreadConstraint", "parse_pod", "resources_of"]
+__all__ = ["AffinityTerm", "PodInfo", "SpreadConstraint", "parse_pod"]
 
 Object = Mapping[str, Any]
 
-# What a container without requests counts for in scores (pkg/scheduler/util/pod_resources.go).
-_DEFAULT_MILLICORES: Final = 100
-_DEFAULT_MEMORY: Final = 200 * 1024 * 1024
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
 
@@ -32,7 +29,10 @@ class AffinityTerm:
         """Whether ``pod`` is one of those the term is about (framework/types.go AffinityTerm.Matches)."""
         if pod.namespace not in self.namespaces and not (
             self.namespace_selector is not None
-            and matches(self.namespace_selector, namespace_labels.get(pod.namespace, {}))
+            and matches(
+                self.namespace_selector,
+                namespace_labels.get(pod.namespace) or {"kubernetes.io/metadata.name": pod.namespace},
+            )
         ):
             return False
         return matches(self.selector, pod.labels)
@@ -58,6 +58,11 @@ class PodInfo:
     Attributes:
         requests: amounts by resource; CPU in thousandths, everything else in units.
         scored: the same for CPU and memory with defaults for containers that ask for none: what scores count.
+        picky: it has a node selector, or requires something of nodes.
+        claims: of volumes, those that the pod brings with it included (``ephemeral``).
+        resource_claims: names of ResourceClaims; one that is made from a template has no name before it is there.
+        unclaimed: a ResourceClaim is yet to be made from a template.
+        preempted: it stops because the scheduler said so.
         order: when it was added to the state; older pods are more important among equals.
     """
 
@@ -70,89 +75,23 @@ class PodInfo:
     scored: dict[str, int]
     ports: tuple[tuple[str, str, int], ...]
     tolerations: tuple[Object, ...]
+    picky: bool
     affinity: tuple[AffinityTerm, ...]
     anti_affinity: tuple[AffinityTerm, ...]
     preferred: tuple[AffinityTerm, ...]
     spread: tuple[SpreadConstraint, ...]
     claims: tuple[str, ...]
+    ephemeral: frozenset[str]
     resource_claims: tuple[str, ...]
+    unclaimed: bool
     terminating: bool
+    preempted: bool
     nominated: str
     order: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
-
-
-def _amount(name: str, quantity: object) -> int:
-    value = parse(quantity)
-    if value is None:
-        raise ValueError(f"{name}: no quantity: {quantity!r}")
-    # Rounded up, as Quantity.MilliValue and Quantity.Value do.
-    return int(-(-(value * 1000 if name == "cpu" else value) // 1))
-
-
-def resources_of(amounts: Object | None) -> dict[str, int]:
-    """A ResourceList in the scheduler's units."""
-    return {name: _amount(name, quantity) for name, quantity in (amounts or {}).items()}
-
-
-def _containers(spec: Object) -> Iterable[tuple[dict[str, int], dict[str, int]]]:
-    for container in spec.get("containers") or ():
-        yield _pair(container)
-
-
-def _pair(container: Object) -> tuple[dict[str, int], dict[str, int]]:
-    resources = container.get("resources") or {}
-    # The API server fills requests from limits; objects that never met one may lack it.
-    asked = resources_of({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
-    scored = {
-        **asked,
-        "cpu": asked.get("cpu", _DEFAULT_MILLICORES),
-        "memory": asked.get("memory", _DEFAULT_MEMORY),
-    }
-    return asked, scored
-
-
-def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
-    for name, value in more.items():
-        total[name] = total.get(name, 0) + value
-
-
-def _most(total: dict[str, int], other: Mapping[str, int]) -> None:
-    for name, value in other.items():
-        total[name] = max(total.get(name, 0), value)
-
-
-def _requests(spec: Object) -> tuple[dict[str, int], dict[str, int]]:
-    """What the pod asks for.
-
-    Containers and sidecars together, or what an init container needs beside the sidecars started before it, if that is
-    more; plus overhead (component-helpers resource/helpers.go PodRequests).
-    """
-    totals: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    for pair in _containers(spec):
-        for total, amounts in zip(totals, pair, strict=True):
-            _add(total, amounts)
-    sidecars: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    peaks: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    for container in spec.get("initContainers") or ():
-        pair = _pair(container)
-        for total, sidecar, peak, amounts in zip(totals, sidecars, peaks, pair, strict=True):
-            if container.get("restartPolicy") == "Always":
-                _add(total, amounts)
-                _add(sidecar, amounts)
-                _most(peak, sidecar)
-            else:
-                needed = dict(amounts)
-                _add(needed, sidecar)
-                _most(peak, needed)
-    overhead = resources_of(spec.get("overhead"))
-    for total, peak in zip(totals, peaks, strict=True):
-        _most(total, peak)
-        _add(total, overhead)
-    return totals
 
 
 def _terms(
@@ -199,6 +138,50 @@ def _spread(pod: Object) -> Iterable[SpreadConstraint]:
         )
 
 
+def _ports(spec: Object) -> Iterable[tuple[str, str, int]]:
+    """Address, protocol and number of host ports, of all that run as long as the pod (scheduler/util GetHostPorts)."""
+    sidecars = (each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always")
+    for container in (*(spec.get("containers") or ()), *sidecars):
+        for port in container.get("ports") or ():
+            # On the host's network every port is one of the host's (defaults.go defaultHostNetworkPorts).
+            number = port.get("hostPort") or (port.get("containerPort") if spec.get("hostNetwork") else 0)
+            if number:
+                yield port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(number)  # noqa: S104
+
+
+def _claims(name: str, spec: Object) -> Iterable[tuple[str, bool]]:
+    """Claims of the pod's volumes, with whether it brings them itself."""
+    for volume in spec["volumes"]:
+        if volume.get("persistentVolumeClaim"):
+            yield volume["persistentVolumeClaim"]["claimName"], False
+        elif volume.get("ephemeral"):
+            yield f"{name}-{volume['name']}", True
+
+
+def _resource_claims(pod: Object) -> tuple[tuple[str, ...], bool]:
+    """Names of the pod's ResourceClaims, and whether some are not known yet (resourceclaim.Name)."""
+    made = {
+        entry["name"]: entry.get("resourceClaimName")
+        for entry in (pod.get("status") or {}).get("resourceClaimStatuses") or ()
+    }
+    names = []
+    unknown = False
+    for entry in pod["spec"]["resourceClaims"]:
+        name = entry.get("resourceClaimName") or made.get(entry["name"])
+        if name:
+            names.append(name)
+        unknown |= not name and entry["name"] not in made
+    return tuple(names), unknown
+
+
+def _preempted(pod: Object) -> bool:
+    """Whether the pod stops because of preemption (default_preemption.go podTerminatingByPreemption)."""
+    return any(
+        entry.get("type") == "DisruptionTarget" and entry.get("reason") == "PreemptionByScheduler"
+        for entry in (pod.get("status") or {}).get("conditions") or ()
+    )
+
+
 def parse_pod(pod: Object) -> PodInfo:
     """Parse a v1 Pod.
 
@@ -208,7 +191,9 @@ def parse_pod(pod: Object) -> PodInfo:
     metadata, spec = pod["metadata"], pod["spec"]
     affinity = spec.get("affinity") or {}
     near, far = affinity.get("podAffinity") or {}, affinity.get("podAntiAffinity") or {}
-    requests, scored = _requests(spec)
+    requests, scored = requests_of(spec)
+    claims = tuple(_claims(metadata["name"], spec)) if spec.get("volumes") else ()
+    resource_claims, unclaimed = _resource_claims(pod) if spec.get("resourceClaims") else ((), False)
     return PodInfo(
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
@@ -217,13 +202,9 @@ def parse_pod(pod: Object) -> PodInfo:
         priority=spec.get("priority") or 0,
         requests=requests,
         scored=scored,
-        ports=tuple(
-            (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", int(port["hostPort"]))  # noqa: S104
-            for container in spec.get("containers") or ()
-            for port in container.get("ports") or ()
-            if port.get("hostPort")
-        ),
+        ports=tuple(_ports(spec)),
         tolerations=tuple(spec.get("tolerations") or ()),
+        picky=bool(spec.get("nodeSelector")) or (bool(affinity) and bool(nodes_terms(spec))),
         affinity=tuple(_terms(near.get(_REQUIRED) or (), pod)),
         anti_affinity=tuple(_terms(far.get(_REQUIRED) or (), pod)),
         preferred=(
@@ -231,16 +212,11 @@ def parse_pod(pod: Object) -> PodInfo:
             *_terms(far.get(_PREFERRED) or (), pod, weighted=True, sign=-1),
         ),
         spread=tuple(_spread(pod)),
-        claims=tuple(
-            volume["persistentVolumeClaim"]["claimName"]
-            for volume in spec.get("volumes") or ()
-            if volume.get("persistentVolumeClaim")
-        ),
-        resource_claims=tuple(
-            entry["resourceClaimName"]
-            for entry in spec.get("resourceClaims") or ()
-            if entry.get("resourceClaimName")
-        ),
+        claims=tuple(name for name, _ in claims),
+        ephemeral=frozenset(name for name, own in claims if own),
+        resource_claims=resource_claims,
+        unclaimed=unclaimed,
         terminating=metadata.get("deletionTimestamp") is not None,
+        preempted=_preempted(pod),
         nominated=(pod.get("status") or {}).get("nominatedNodeName") or "",
     )

@@ -45,7 +45,10 @@ def preempt(state: ClusterState, pod: PodInfo, refusals: Mapping[str, Refusal]) 
     if (
         nominated is not None
         and not refusals[nominated.name].unresolvable
-        and any(other.priority < pod.priority and other.terminating for other in nominated.pods.values())
+        and any(
+            other.priority < pod.priority and other.terminating and other.preempted
+            for other in nominated.pods.values()
+        )
     ):
         return Preemption(None, "not eligible due to a terminating pod on the nominated node.", {})
     reasons: dict[str, tuple[str, ...]] = dict.fromkeys(state.nodes, (_NO_HELP,))
@@ -90,6 +93,8 @@ def _victims(state: ClusterState, pod: PodInfo, node: NodeInfo) -> Candidate | t
                 gone.append(other)
                 victims.append(other)
                 violations += other in violating
+        if not victims:
+            return (f'expected at least one victim pod on node "{node.name}"',)
         return Candidate(node.name, tuple(sorted(victims, key=_importance)), violations)
     finally:
         for other in gone:
@@ -115,7 +120,7 @@ def _by_budget(state: ClusterState, pods: Sequence[PodInfo]) -> tuple[list[PodIn
             if (
                 pod.labels
                 and budget["metadata"].get("namespace", "") == pod.namespace
-                and selector
+                and any((selector or {}).values())  # An empty selector is a budget for nobody.
                 and matches(selector, pod.labels)
                 and pod.name not in ((budget.get("status") or {}).get("disruptedPods") or {})
             ):
@@ -134,7 +139,7 @@ def _best(candidates: Sequence[Candidate]) -> Candidate:
 
     def rank(candidate: Candidate) -> tuple[int, int, int, int, int]:
         victims = candidate.victims
-        highest = victims[0].priority if victims else -(2**31)
+        highest = victims[0].priority
         # Priorities are shifted so that negative ones count as well (preemption.go minSumPrioritiesScoreFunc).
         total = sum(victim.priority + 2**31 for victim in victims)
         started = min((v.order for v in victims if v.priority == highest), default=0)

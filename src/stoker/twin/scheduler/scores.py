@@ -1,15 +1,15 @@
 """How good a node is for a pod: the score plugins of the default profile with their weights.
 
-Sources: kubernetes 1.36 pkg/scheduler/framework/plugins/{noderesources,tainttoleration,nodeaffinity}, weights of
-apis/config/v1/default_plugins.go. All arithmetic is in whole numbers, as there. ImageLocality is left out: the twin's nodes
-report no images, and without them it scores all nodes alike.
+Sources: kubernetes 1.36 pkg/scheduler/framework/plugins/{noderesources,tainttoleration,nodeaffinity,
+imagelocality}, weights of apis/config/v1/default_plugins.go. All arithmetic is in whole numbers, as there.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from stoker.kube.selectors import matches, tolerates
+from stoker.kube.selectors import node_fits, tolerates
+from stoker.twin.scheduler.claims import device_scores
 from stoker.twin.scheduler.pods import PodInfo
 from stoker.twin.scheduler.profiles import Profile
 from stoker.twin.scheduler.state import ClusterState, NodeInfo
@@ -25,7 +25,12 @@ _WEIGHTS: Final = {
     "PodTopologySpread": 2,
     "InterPodAffinity": 2,
     "NodeResourcesBalancedAllocation": 1,
+    "ImageLocality": 1,
+    "DynamicResources": 2,
 }
+_NOTHING: Final[Mapping[str, int]] = {}
+_SMALLEST_IMAGE: Final = 23 * 1024 * 1024
+_LARGEST_IMAGE: Final = 1000 * 1024 * 1024
 
 
 def score_nodes(
@@ -40,6 +45,8 @@ def score_nodes(
         "PodTopologySpread": spread_scores(state, pod, nodes),
         "InterPodAffinity": preference_scores(state, pod, nodes),
         "NodeResourcesBalancedAllocation": [_balance(pod, node) for node in nodes] if balanced else None,
+        "ImageLocality": _images(state, pod, nodes),
+        "DynamicResources": device_scores(state, pod, nodes),
     }
     weights = {**_WEIGHTS, **dict(profile.weights)}
     return {
@@ -77,7 +84,8 @@ def _affinity(pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int] | None:
         sum(
             int(entry["weight"])
             for entry in preferred
-            if matches({"matchExpressions": entry["preference"].get("matchExpressions") or []}, node.labels)
+            # A term without expressions is for no node in particular: it weighs nothing.
+            if _preferred(entry["preference"], node)
         )
         for node in nodes
     ]
@@ -85,12 +93,46 @@ def _affinity(pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int] | None:
     return [_BEST * value // most if most else 0 for value in sums]
 
 
+def _preferred(term: Mapping[str, Any], node: NodeInfo) -> bool:
+    required = {"nodeSelectorTerms": [term]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return node_fits({"affinity": affinity}, node.name, node.labels)
+
+
+def _images(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int]:
+    """Nodes that have the pod's images are better, the more so the larger these are and the more nodes have them."""
+    if not state.with_images:
+        return [0] * len(nodes)
+    spec = pod.spec
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    names = [_image(container.get("image") or "") for container in containers]
+    names += [_image(v["image"].get("reference") or "") for v in spec.get("volumes") or () if v.get("image")]
+    spread = {name: sum(name in node.images for node in state.nodes.values()) for name in set(names)}
+    most = _LARGEST_IMAGE * len(containers)
+    found = []
+    for node in nodes:
+        total = sum(
+            int(node.images[name] * (spread[name] / len(state.nodes)))
+            for name in names
+            if name in node.images
+        )
+        found.append(
+            _BEST * (min(max(total, _SMALLEST_IMAGE), most) - _SMALLEST_IMAGE) // (most - _SMALLEST_IMAGE)
+        )
+    return found
+
+
+def _image(name: str) -> str:
+    """The name with its tag: without one it is the latest."""
+    return name if name.rfind(":") > name.rfind("/") else f"{name}:latest"
+
+
 def _fit(pod: PodInfo, node: NodeInfo, profile: Profile) -> int:
     total = weights = 0
     for name, weight in profile.resources:
         capacity = node.allocatable.get(name, 0)
         asked = pod.scored.get(name, 0)
-        if capacity == 0 or (asked == 0 and name not in {"cpu", "memory"}):
+        if capacity == 0 or (asked == 0 and name not in {"cpu", "memory", "ephemeral-storage"}):
             continue
         used = node.scored.get(name, 0) + asked
         if profile.strategy == "RequestedToCapacityRatio":
@@ -127,18 +169,16 @@ def _ratio(shape: Sequence[tuple[int, int]], utilization: int) -> int:
 
 def _balance(pod: PodInfo, node: NodeInfo) -> int:
     """How much more even the node's CPU and memory become (balanced_allocation.go, 1.35 and later)."""
-    with_pod = _evenness(node, pod)
-    without = _evenness(node, None)
+    with_pod = _evenness(node, pod.requests)
+    without = _evenness(node, _NOTHING)
     half = _BEST // 2
     return half + (half + with_pod - without) // 2
 
 
-def _evenness(node: NodeInfo, pod: PodInfo | None) -> int:
-    shares = []
-    for name in ("cpu", "memory"):
-        capacity = node.allocatable.get(name, 0)
-        if capacity:
-            used = node.requested.get(name, 0) + (pod.requests.get(name, 0) if pod is not None else 0)
-            shares.append(min(1.0, used / capacity))
-    deviation = abs(shares[0] - shares[1]) / 2 if len(shares) == 2 else 0.0
-    return int((1 - deviation) * _BEST)
+def _evenness(node: NodeInfo, more: Mapping[str, int]) -> int:
+    cpu, memory = node.allocatable.get("cpu", 0), node.allocatable.get("memory", 0)
+    if not (cpu and memory):
+        return _BEST
+    first = min(1.0, (node.requested.get("cpu", 0) + more.get("cpu", 0)) / cpu)
+    second = min(1.0, (node.requested.get("memory", 0) + more.get("memory", 0)) / memory)
+    return int((1 - abs(first - second) / 2) * _BEST)

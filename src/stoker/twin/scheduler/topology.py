@@ -17,6 +17,10 @@ __all__ = ["Affinity", "Spread", "preference_scores", "read_affinity", "read_spr
 _HOSTNAME: Final = "kubernetes.io/hostname"
 _HARD_AFFINITY_WEIGHT: Final = 1  # InterPodAffinityArgs.hardPodAffinityWeight
 _BEST: Final = 100
+_SYSTEM_DEFAULT: Final = (
+    (_HOSTNAME, 3),
+    ("topology.kubernetes.io/zone", 5),
+)  # plugin.go systemDefaultConstraints
 
 Pair = tuple[str, str]
 
@@ -28,7 +32,6 @@ class Affinity:
     near: dict[Pair, int] = field(default_factory=dict)
     far: dict[Pair, int] = field(default_factory=dict)
     existing: dict[Pair, int] = field(default_factory=dict)
-    anyone_near: bool = False
 
     def blocks(
         self, pod: PodInfo, node: NodeInfo, namespaces: Mapping[str, Mapping[str, str]]
@@ -56,7 +59,7 @@ class Affinity:
         if met:
             return True
         # The first pod of a group that must be near itself may go anywhere.
-        return not self.anyone_near and all(term.selects(pod, namespaces) for term in pod.affinity)
+        return not self.near and all(term.selects(pod, namespaces) for term in pod.affinity)
 
 
 def read_affinity(state: ClusterState, pod: PodInfo) -> Affinity:
@@ -70,7 +73,6 @@ def read_affinity(state: ClusterState, pod: PodInfo) -> Affinity:
                 if term.selects(pod, state.namespaces):
                     _count(found.existing, node, term.topology_key)
             if pod.affinity and all(term.selects(other, state.namespaces) for term in pod.affinity):
-                found.anyone_near = True
                 for term in pod.affinity:
                     _count(found.near, node, term.topology_key)
             for term in pod.anti_affinity:
@@ -107,12 +109,14 @@ class Spread:
 
 def _eligible(pod: PodInfo, node: NodeInfo, constraint: SpreadConstraint) -> bool:
     """NodeAffinityPolicy and nodeTaintsPolicy."""
-    if constraint.honor_affinity and not node_fits(pod.spec, node.name, node.labels):
+    if pod.picky and constraint.honor_affinity and not node_fits(pod.spec, node.name, node.labels):
         return False
     return not (constraint.honor_taints and untolerated(node.taints, pod.tolerations))
 
 
 def _matching(node: NodeInfo, constraint: SpreadConstraint, namespace: str) -> int:
+    if constraint.selector is not None and not any(constraint.selector.values()):
+        return 0  # An empty selector counts nobody, though the pod itself matches it (common.go countPodsMatchSelector).
     return sum(
         other.namespace == namespace and not other.terminating and matches(constraint.selector, other.labels)
         for other in node.pods.values()
@@ -124,7 +128,7 @@ def read_spread(state: ClusterState, pod: PodInfo) -> Spread:
     hard = [constraint for constraint in pod.spread if constraint.hard]
     counts: list[dict[str, int]] = [{} for _ in hard]
     for node in state.nodes.values() if hard else ():
-        if not all(constraint.topology_key in node.labels for constraint in hard):
+        if not _complete(node, hard):
             continue
         for constraint, count in zip(hard, counts, strict=True):
             if _eligible(pod, node, constraint):
@@ -133,12 +137,30 @@ def read_spread(state: ClusterState, pod: PodInfo) -> Spread:
     return Spread(counts)
 
 
+def _soft(state: ClusterState, pod: PodInfo) -> list[SpreadConstraint]:
+    """Constraints that should hold: the pod's own, or those that every pod of a Service has."""
+    if pod.spread or not state.services:
+        return [constraint for constraint in pod.spread if not constraint.hard]
+    labels: dict[str, str] = {}
+    for namespace, selector in state.services:
+        if namespace == pod.namespace and matches({"matchLabels": selector}, pod.labels):
+            labels.update(selector)
+    if not labels:
+        return []
+    return [
+        SpreadConstraint(skew, key, False, {"matchLabels": labels}, 1, True, False)
+        for key, skew in _SYSTEM_DEFAULT
+    ]
+
+
 def spread_scores(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int] | None:
     """Scores of the constraints that should hold; None where the pod has none."""
-    soft = [constraint for constraint in pod.spread if not constraint.hard]
+    soft = _soft(state, pod)
     if not soft:
         return None
-    complete = [all(constraint.topology_key in node.labels for constraint in soft) for node in nodes]
+    # Under the system's own constraints nodes without a zone are still spread over by hostname.
+    strict = bool(pod.spread)
+    complete = [not strict or _complete(node, soft) for node in nodes]
     raw = [0.0] * len(nodes)
     for constraint in soft:
         key = constraint.topology_key
@@ -146,15 +168,21 @@ def spread_scores(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInfo]) 
             size = sum(complete)
             counts = {node.labels.get(key, ""): _matching(node, constraint, pod.namespace) for node in nodes}
         else:
-            counts = {node.labels[key]: 0 for node, whole in zip(nodes, complete, strict=True) if whole}
+            counts = {
+                node.labels.get(key, ""): 0 for node, whole in zip(nodes, complete, strict=True) if whole
+            }
             size = len(counts)
             for node in state.nodes.values():
-                value = node.labels.get(key)
-                if value in counts and _eligible(pod, node, constraint):
+                value = node.labels.get(key, "")
+                if (
+                    value in counts
+                    and (not strict or _complete(node, soft))
+                    and _eligible(pod, node, constraint)
+                ):
                     counts[value] += _matching(node, constraint, pod.namespace)
         weight = math.log(size + 2)
         for index, node in enumerate(nodes):
-            if complete[index]:
+            if complete[index] and key in node.labels:
                 raw[index] += counts[node.labels[key]] * weight + (constraint.max_skew - 1)
     rounded = [math.floor(value + 0.5) for value in raw]
     counted = [value for value, whole in zip(rounded, complete, strict=True) if whole]
@@ -163,6 +191,11 @@ def spread_scores(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInfo]) 
         0 if not whole else _BEST if most == 0 else _BEST * (most + least - value) // most
         for value, whole in zip(rounded, complete, strict=True)
     ]
+
+
+def _complete(node: NodeInfo, constraints: Sequence[SpreadConstraint]) -> bool:
+    """Whether the node has the label of every constraint."""
+    return all(constraint.topology_key in node.labels for constraint in constraints)
 
 
 def preference_scores(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInfo]) -> list[int] | None:
@@ -179,7 +212,7 @@ def preference_scores(state: ClusterState, pod: PodInfo, nodes: Sequence[NodeInf
                 if term.selects(about, state.namespaces):
                     _count(counts, node, term.topology_key, weight)
     if not counts:
-        return [0] * len(nodes) if pod.preferred else None
+        return None
     raw = [sum(counts.get(pair, 0) for pair in node.labels.items()) for node in nodes]
     least, most = min(raw), max(raw)
     if most == least:
