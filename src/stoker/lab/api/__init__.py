@@ -1,0 +1,1 @@
+"""The API server without its wire: calls come in as values, answers go out as values."""

@@ -1,0 +1,96 @@
+"""The server on loopback: uvicorn with the lab's certificate, on an address that nobody else can reach."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from stoker.errors import StokerError
+from stoker.lab.http.app import Application
+
+__all__ = ["ApiServer", "listen"]
+
+_HOST = "127.0.0.1"
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket on loopback; port 0 takes any that is free.
+
+    Raises:
+        StokerError: somebody else has the port.
+    """
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((_HOST, port))
+    except OSError as error:
+        found.close()
+        raise StokerError(
+            f"port {port} of {_HOST} cannot be had: {error.strerror}", fix="another --port, or 0 for any"
+        ) from error
+    found.listen(512)
+    return found
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the lab's process, not to one of its servers."""
+
+    def install_signal_handlers(self) -> None:
+        """Nothing: see the class."""
+
+
+class ApiServer:
+    """Runs an application until it is stopped."""
+
+    def __init__(self, application: Application, sock: socket.socket, certificate: Path, key: Path) -> None:
+        self._socket = sock
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="httptools",
+            ws="none",
+            ssl_certfile=str(certificate),
+            ssl_keyfile=str(key),
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=1,
+            server_header=False,
+            date_header=True,
+            h11_max_incomplete_event_size=65_536,
+        )
+        self._server = _Server(config)
+        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
+
+    @property
+    def port(self) -> int:
+        found: int = self._socket.getsockname()[1]
+        return found
+
+    @property
+    def is_ready(self) -> bool:
+        return self._server.started
+
+    async def run(self) -> None:
+        await self._server.serve(sockets=[self._socket])
+
+    async def ready(self) -> None:
+        """Wait until requests are answered."""
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+
+
+def _no_signals() -> "_Nothing":
+    return _Nothing()
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None

@@ -1,0 +1,298 @@
+"""Plays recorded requests of a real API server to the lab's application and compares the answers.
+
+A recording is a list of steps: a request, perhaps requests to send during a watch, and the response. Placeholders stand for
+what differs from run to run: ``<uid-1>``, ``<rv-2>``, ``<time>``, ``<rand>``, ``<hash>``; equal numbered ones must stand for
+equal values.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stoker.lab.http.app import Application
+
+__all__ = ["Difference", "Replay", "compare", "send"]
+
+_PLACEHOLDER = re.compile(r"<(time|rand|hash|continue|(?:uid|rv)-\d+)>")
+_PATTERNS = {
+    "time": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z",
+    "rand": r"[a-z0-9]{5}",
+    "hash": r"[0-9A-F]+",
+    "continue": r"[A-Za-z0-9_-]+",
+}
+# Values that no two servers share, and that the recordings have as they were: addresses that were free, ages, hashes of
+# documents, the build.
+_ANY = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"10\.0\.0\.\d+",
+        r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?",
+        r"/openapi/v3/\S+\?hash=[0-9A-F]{128}",
+        r"127\.0\.0\.1(:\d+)?",
+        r"-----BEGIN CERTIFICATE-----[\s\S]+",
+        r"go1\.\S+|[0-9a-f]{40}",
+        r"(d|rs|web)-[a-z0-9]{8,10}",
+    )
+)
+_TOKENS = {
+    "none": "",
+    "bad-token": "Bearer nonsense",
+    "viewer": "Bearer viewer",
+    "data-scientist": "Bearer data-scientist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where an answer is not as recorded."""
+
+    step: int
+    request: str
+    path: str
+    expected: Any
+    actual: Any
+
+    def __str__(self) -> str:
+        return f"step {self.step} {self.request}\n    {self.path}\n    expected {_short(self.expected)}\n    actual   {_short(self.actual)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) < 600 else f"{text[:600]}..."
+
+
+async def send(
+    application: Application, method: str, path: str, *, headers: dict[str, str], body: bytes = b"",
+    query: str = "", during: Callable[[], Any] | None = None, seconds: float = 0.2,
+) -> tuple[int, dict[str, str], bytes]:  # fmt: skip
+    """One request to the application; a watch is read for ``seconds`` after ``during`` has run."""
+    sent: list[dict[str, Any]] = []
+    left = asyncio.Event()
+    is_first = True
+
+    async def receive() -> dict[str, Any]:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def collect(message: Any) -> None:
+        sent.append(dict(message))
+
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    running = asyncio.ensure_future(application(scope, receive, collect))
+    if "watch=1" in query:
+        await asyncio.sleep(0.05)
+        if during is not None:
+            await during()
+        await asyncio.sleep(seconds)
+        left.set()
+    await running
+    start = sent[0]
+    text = b"".join(one.get("body", b"") for one in sent[1:])
+    found: dict[str, str] = {}
+    for name, value in start["headers"]:
+        key = name.decode().title()
+        found[key] = f"{found[key]}, {value.decode()}" if key in found else value.decode()
+    return start["status"], found, text
+
+
+@dataclass(slots=True)
+class Replay:
+    """One recording against one application. ``settle`` lets controllers come to rest between steps."""
+
+    application: Application
+    settle: Callable[[], None]
+    saved: dict[str, str] = field(default_factory=dict)
+    bound: dict[str, str] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    checked: int = 0
+
+    async def run(self, path: Path) -> None:
+        for number, step in enumerate(json.loads(path.read_text())["steps"]):
+            await self._step(number, step)
+
+    async def _step(self, number: int, step: dict[str, Any]) -> None:
+        request, expected = step["request"], step["response"]
+
+        async def during() -> None:
+            for one in step.get("during") or ():
+                await self._step(number, one)
+
+        status, headers, text = await self._send(request, during)
+        self.settle()
+        label = f"{request['method']} {request['path']} {request.get('query', '')}"
+
+        def differ(where: str, wanted: Any, found: Any) -> None:
+            self.differences.append(Difference(number, label, where, wanted, found))
+
+        self.checked += 1
+        if status != expected["status"]:
+            differ("status", expected["status"], f"{status} {text[:600].decode()}")
+            return
+        for name in ("Warning", "Content-Type"):
+            if name in expected.get("headers", {}) or name in headers:
+                wanted = expected.get("headers", {}).get(name)
+                if name == "Warning" or wanted is not None:
+                    self._compare(wanted, headers.get(name), f"header {name}", differ)
+        if "events" in expected:
+            found_events = [json.loads(line) for line in text.splitlines() if line]
+            self._events(expected, found_events, differ)
+            return
+        if expected.get("text") is not None:
+            return
+        found = json.loads(text) if text.strip() else None
+        wanted = expected.get("full", expected.get("body"))
+        if "full" in expected or not expected.get("filtered"):
+            if expected.get("picked") and "full" not in expected:
+                for place, value in wanted.items():
+                    self._compare(value, _dig(found, place), place, differ)
+            elif wanted is not None or "body" in expected:
+                if not (expected["status"] == 404 and wanted is None):
+                    self._compare(wanted, found, "", differ)
+        for name, place in step.get("save", {}).items():
+            self.saved[name] = str(_dig(found, place))
+
+    def _events(
+        self, expected: dict[str, Any], found: list[Any], differ: Callable[[str, Any, Any], None]
+    ) -> None:
+        wanted = expected.get("events_full")
+        if wanted is None:
+            wanted = expected["events"]
+        if len(wanted) != len(found):
+            differ("events", wanted, found)
+            return
+        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            if "object" in one:
+                self._compare(one, other, f"events[{index}]", differ)
+            else:
+                for place, value in one.items():
+                    if place == "metadata/resourceVersion":
+                        continue
+                    actual = other["type"] if place == "type" else _dig(other["object"], place)
+                    self._compare(value, actual, f"events[{index}].{place}", differ)
+
+    async def _send(self, request: dict[str, Any], during: Any) -> tuple[int, dict[str, str], bytes]:
+        headers = {
+            "User-Agent": "oracle/v1.36",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        headers |= request.get("headers", {})
+        headers = {name: self._filled(value) for name, value in headers.items()}
+        authorization = _TOKENS.get(request.get("as", ""), "Bearer admin")
+        if authorization:
+            headers["Authorization"] = authorization
+        path, _, query = self._filled(request["path"]).partition("?")
+        pairs = [
+            f"{name}={_escaped(self._filled(str(value)))}" for name, value in request.get("query", {}).items()
+        ]
+        query = "&".join([*([query] if query else []), *pairs])
+        body = request.get("body")
+        text = (
+            b""
+            if body is None
+            else self._filled(body if isinstance(body, str) else json.dumps(body)).encode()
+        )
+        return await send(
+            self.application, request["method"], path, headers=headers, body=text, query=query, during=during
+        )
+
+    def _filled(self, text: str) -> str:
+        for name, value in self.saved.items():
+            text = text.replace("{{" + name + "}}", value)
+        return text
+
+    def _compare(self, wanted: Any, found: Any, path: str, differ: Callable[[str, Any, Any], None]) -> None:
+        compare(wanted, found, path, self.bound, differ)
+
+
+def _escaped(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def _dig(value: Any, path: str) -> Any:
+    for part in path.split("/"):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def compare(
+    wanted: Any, found: Any, path: str, bound: dict[str, str], differ: Callable[[str, Any, Any], None]
+) -> None:
+    """Tell every difference between a recorded value and a real one; numbered placeholders are bound as they are met."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        wanted = {_with_bound(key, bound): value for key, value in wanted.items()}
+        for key in wanted.keys() | found.keys():
+            if key not in found:
+                differ(f"{path}/{key}", wanted[key], "(absent)")
+            elif key not in wanted:
+                differ(f"{path}/{key}", "(absent)", found[key])
+            else:
+                compare(wanted[key], found[key], f"{path}/{key}", bound, differ)
+    elif isinstance(wanted, list) and isinstance(found, list):
+        if len(wanted) != len(found):
+            differ(path, wanted, found)
+            return
+        if path == "/resources" and all(isinstance(one, dict) and "name" in one for one in (*wanted, *found)):
+            # Go reads the versions of a definition from a map: the order of custom resources is any.
+            wanted, found = (sorted(side, key=lambda one: str(one["name"])) for side in (wanted, found))
+        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            compare(one, other, f"{path}/{index}", bound, differ)
+    elif isinstance(wanted, str) and isinstance(found, str) and _PLACEHOLDER.search(wanted):
+        if not _fits(wanted, found, bound):
+            differ(path, wanted, found)
+    elif isinstance(wanted, str) and isinstance(found, str) and _both_any(wanted, found):
+        return
+    elif wanted != found or isinstance(wanted, bool) != isinstance(found, bool):
+        differ(path, wanted, found)
+
+
+def _with_bound(text: str, bound: dict[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: bound.get(match[1], match[0]), text)
+
+
+def _both_any(wanted: str, found: str) -> bool:
+    return any(pattern.fullmatch(wanted) and pattern.fullmatch(found) for pattern in _ANY)
+
+
+def _fits(wanted: str, found: str, bound: dict[str, str]) -> bool:
+    pattern = ""
+    names: list[str] = []
+    position = 0
+    for match in _PLACEHOLDER.finditer(wanted):
+        pattern += re.escape(wanted[position : match.start()])
+        name = match[1]
+        position = match.end()
+        if name in _PATTERNS:
+            pattern += _PATTERNS[name]
+        elif name in bound:
+            pattern += re.escape(bound[name])
+        else:
+            names.append(name)
+            pattern += "(.+?)"
+    pattern += re.escape(wanted[position:])
+    result = re.fullmatch(pattern, found)
+    if result is None:
+        return False
+    for name, value in zip(names, result.groups(), strict=True):
+        if value in bound.values() and name[:2] == "ui":
+            return False
+        bound[name] = value
+    return True
