@@ -170,6 +170,124 @@ def test_more_bad_options_of_a_simulation(trace: Path) -> None:
         assert words in done.stderr, done.stderr
 
 
+def test_nothing_is_simulated_for_a_series_that_cannot_be_written(trace: Path, tmp_path: Path) -> None:
+    for series, words in (
+        (tmp_path / "missing" / "series.csv", "no folder"),
+        (tmp_path / "series.txt", "unknown ending"),
+        (tmp_path, "unknown ending"),
+    ):
+        done = stoker("simulate", EXAMPLES / "minimal.yaml", "--trace", trace, "--series", series)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.csv"]
+
+
+MINIMAL = ("simulate", EXAMPLES / "minimal.yaml", "--trace", "trace.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((*MINIMAL, "--model", "llama-3-8b"), "--model: goes with --engine-only"),
+        ((*MINIMAL, "--seeds", 3), "--seeds: goes with --compare"),
+        ((*MINIMAL, "--compare", "--series", "x.csv"), "--series: is of one platform's run"),
+        ((*MINIMAL, "--compare", "--baseline", "vanilla"), "--baseline: is of one platform's run"),
+        ((*MINIMAL, "--ladder", "--upgrades", "none"), "--upgrades: and --ladder"),
+        ((*MINIMAL, "--upgrades", ""), "--upgrades: no such upgrade"),
+        ((*MINIMAL, "--baseline", "other"), "--baseline: unknown baseline"),
+        ((*MINIMAL, "--rate-scale", "inf"), "--rate-scale"),
+        ((*MINIMAL, "--duration", "1000000d"), "--duration: no duration"),
+        (
+            (*MINIMAL, "--duration", "366d", "--rate-scale", 1000),
+            "more requests than this machine's memory holds",
+        ),
+        ((*MINIMAL, "--drain", "5m"), "--drain: is after the end of the run"),
+        ((*MINIMAL, "--rollout", "1m", "--rollout", "5m"), "--rollout: is after the end of the run"),
+        (("simulate", EXAMPLES / "minimal.yaml", "--trace", "a" * 5000), "File name too long"),
+        ((*ENGINE, "--trace", "trace.csv"), "--trace: is of a platform's run"),
+        ((*ENGINE, "--output-tokens", 3_000_000_000), "--output-tokens"),
+        ((*ENGINE, "--requests", 10**12), "--requests"),
+        ((*ENGINE, "--max-num-batched-tokens", 10**11), "--max-num-batched-tokens"),
+        ((*ENGINE, "--engine-version", "banana"), "--engine-version: is no release"),
+    ],
+)
+def test_what_cannot_be_or_would_be_ignored_is_refused(
+    arguments: tuple[object, ...], words: str, trace: Path
+) -> None:
+    done = stoker(*arguments, cwd=trace.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_becomes_of_the_traces_models_is_said(trace: Path) -> None:
+    header, *rows = trace.read_text().splitlines()
+
+    def named(*models: str) -> str:
+        lines = [f"{row},{models[number % len(models)]}" for number, row in enumerate(rows)]
+        trace.write_text("\n".join([f"{header},model", *lines]))
+        done = stoker("simulate", EXAMPLES / "minimal.yaml", "--trace", trace)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "for llama3-8b instead of gpt-4, o3)" in named("gpt-4", "o3")
+    assert "300 requests refused: no model of the platform is gpt-4" in named("llama3-8b", "gpt-4")
+    refused = stoker("simulate", EXAMPLES / "minimal.yaml", "--trace", trace, "--share", "llama3-8b=1")
+    assert refused.returncode == 2
+    assert "--share: the trace names models of the platform itself" in refused.stderr
+
+
+def test_what_was_odd_about_a_trace_is_said_and_kept(trace: Path) -> None:
+    text = trace.read_text()
+    last = text.splitlines()[-1]
+    trace.write_text(f"{text}\n{last}\n{last}\n0.1,5,5\n240,-5,7\n90000,5,7\n")
+    arguments = (
+        "simulate",
+        EXAMPLES / "minimal.yaml",
+        "--trace",
+        trace,
+        "--profile",
+        "weekly",
+        "--output",
+        "json",
+    )
+    done = stoker(*arguments)
+    for words in (
+        "trace.csv: 1 x unordered: sorted",
+        "trace.csv: 1 x no prompt: left out",
+        "trace.csv: 2 rows repeat the one before them: kept",
+        "trace.csv: nothing between 240 s and 90000 s",
+        "--profile weekly shapes a stretched trace",
+    ):
+        assert words in done.stderr
+    source = json.loads(done.stdout)["provenance"]
+    assert source["trace_repeated"] == 2
+    assert source["trace_holes"] == [[239.6, 90000.0]]
+
+
+def test_a_comparison_is_of_pairs_and_says_what_it_stands_on(trace: Path, tmp_path: Path) -> None:
+    smaller = tmp_path / "smaller.yaml"
+    text = (EXAMPLES / "guide.yaml").read_text()
+    smaller.write_text(text.replace("replicas: {min: 2, max: 4}", "replicas: {min: 1, max: 4}"))
+    files = (EXAMPLES / "guide.yaml", smaller)
+    found = simulate("--compare", *files, "--trace", trace, "--seeds", 3, "--seed", 4)
+    single = [
+        [simulate(file, "--trace", trace, "--seed", seed)["ttft_p95_s"] for seed in (4, 5, 6)]
+        for file in files
+    ]
+    differences = [second - first for first, second in zip(*single, strict=True)]
+    mean = sum(differences) / 3
+    deviation = (sum((one - mean) ** 2 for one in differences) / 2) ** 0.5
+    figures = found["fleets"][1]["figures"]["ttft_p95_s"]
+    # Single runs are printed with six digits: half a thousandth of a second each.
+    assert figures["difference_to_first"] == pytest.approx(mean, abs=1e-3)
+    assert figures["difference_half_interval_95"] == pytest.approx(4.303 * deviation / 3**0.5, abs=5e-3)
+    source = found["provenance"]
+    assert source["seeds"] == [4, 5, 6]
+    assert source["version"]
+    assert source["calibration"][str(smaller)]["llama3-8b-batch"] == "measured"
+
+
 def test_tuning_finds_a_front_and_goes_on_where_it_stopped(trace: Path, tmp_path: Path) -> None:
     study, patch = tmp_path / "study.db", tmp_path / "tuned.yaml"
     common = (

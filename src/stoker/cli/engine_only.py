@@ -53,6 +53,7 @@ def answer(question: EngineQuestion, output: Output) -> None:
             [
                 Problem(
                     "an engine needs a model and a GPU",
+                    path="--gpu" if question.model else "--model" if question.gpu else "--model, --gpu",
                     wanted="--model and --gpu",
                     fix="--model llama-3-8b --gpu H100",
                 )
@@ -63,12 +64,16 @@ def answer(question: EngineQuestion, output: Output) -> None:
             [
                 Problem(
                     "an engine needs one kind of load",
+                    path="--concurrency, --rate",
+                    found="neither" if question.rate is None else "both",
                     wanted="--concurrency (clients of a closed loop) or --rate (requests a second)",
+                    fix="--concurrency 32",
                 )
             ]
         )
     one_of("--quantization", question.quantization, QUANTIZATIONS)
     one_of("--kv-cache-dtype", question.kv_cache_dtype, KV_CACHE_DTYPES)
+    _check_version(question.version)
     spec = _spec(question, question.model, question.gpu)
     run = _run(question, spec)
     document = _document(question, spec, run)
@@ -76,6 +81,25 @@ def answer(question: EngineQuestion, output: Output) -> None:
         print_json(document)
     else:
         _print(document)
+
+
+def _check_version(version: str | None) -> None:
+    from stoker.catalog.versions import version_key
+
+    try:
+        version_key(version or "0.0")
+    except ValueError as error:
+        raise InputError(
+            [
+                Problem(
+                    "is no release",
+                    path="--engine-version",
+                    found=version or "nothing",
+                    wanted="a vLLM release, as 0.19.0",
+                    fix="leave it out for the pinned one",
+                )
+            ]
+        ) from error
 
 
 def _spec(question: EngineQuestion, model: str, gpu: str) -> "EngineSpec":
@@ -126,6 +150,8 @@ def _document(question: EngineQuestion, spec: "EngineSpec", run: "EngineRun") ->
 
     import numpy as np
 
+    from stoker.report.simulation.document import rounded
+
     document: dict[str, Any] = {
         "requests": run.completed + run.refused,
         "completed": run.completed,
@@ -134,17 +160,19 @@ def _document(question: EngineQuestion, spec: "EngineSpec", run: "EngineRun") ->
     for name, values in (("ttft", run.ttft_s), ("tpot", run.tpot_s), ("e2e", run.e2e_s)):
         known = values[~np.isnan(values)]
         for share in (50, 95, 99):
-            document[f"{name}_p{share}_s"] = _rounded(np.quantile(known, share / 100)) if len(known) else None
-        document[f"{name}_mean_s"] = _rounded(known.mean()) if len(known) else None
+            document[f"{name}_p{share}_s"] = (
+                rounded(float(np.quantile(known, share / 100))) if len(known) else None
+            )
+        document[f"{name}_mean_s"] = rounded(float(known.mean())) if len(known) else None
     seconds = run.duration_s or 1.0
     return document | {
-        "requests_per_s": _rounded(run.completed / seconds),
-        "input_tokens_per_s": _rounded(float(run.input_tokens.sum()) / seconds),
-        "output_tokens_per_s": _rounded(float(run.output_tokens.sum()) / seconds),
-        "gpu_utilization": _rounded(min(1.0, run.busy_s / seconds)),
+        "requests_per_s": rounded(run.completed / seconds),
+        "input_tokens_per_s": rounded(float(run.input_tokens.sum()) / seconds),
+        "output_tokens_per_s": rounded(float(run.output_tokens.sum()) / seconds),
+        "gpu_utilization": rounded(min(1.0, run.busy_s / seconds)),
         "preemptions": run.preemptions,
-        "kv_usage_peak": _rounded(run.kv_peak),
-        "duration_s": _rounded(run.duration_s),
+        "kv_usage_peak": rounded(run.kv_peak),
+        "duration_s": rounded(run.duration_s),
         "engine": {
             "gpus": spec.gpus,
             "max_num_seqs": spec.max_num_seqs,
@@ -163,10 +191,6 @@ def _document(question: EngineQuestion, spec: "EngineSpec", run: "EngineRun") ->
             "calibration": spec.cost.provenance,
         },
     }
-
-
-def _rounded(value: Any) -> float:
-    return float(f"{float(value):.6g}")
 
 
 def _print(document: dict[str, Any]) -> None:

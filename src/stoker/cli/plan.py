@@ -1,6 +1,7 @@
 """`stoker plan --capacity`: do the pods fit on the nodes, and if not, why, in the scheduler's own words."""
 
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -40,13 +41,16 @@ def plan(
             [Problem("nothing to plan", wanted="--capacity", fix=f"stoker plan {file} --capacity")]
         )
     if at not in {"max", "min"}:
-        raise InputError([Problem("unknown replicas", path="--at", found=at, wanted="max or min")])
+        raise InputError(
+            [Problem("unknown replicas", path="--at", found=at, wanted="max or min", fix="--at max")]
+        )
     platform = read_platform(file)
     print_notes(platform.notes)
     objects = [item.object for item in compile_platform(platform)]
     found = place(build_fleet(platform, objects), at_most=at == "max")
     if output is Output.JSON:
-        print_json(asdict(found) | {"fits": found.fits, "at": at, "provenance": {"measured_on": "twin"}})
+        source = {"measured_on": "twin", "version": version("stoker")}
+        print_json(asdict(found) | {"fits": found.fits, "at": at, "provenance": source})
     else:
         table(
             ["workload", "tenant", "pods", "bound", "GPUs a pod", "nodes"],
@@ -58,7 +62,8 @@ def plan(
         console = out()
         for placed in found.workloads:
             if placed.message:
-                console.print(f"{placed.workload}: {placed.message}", style="bold red")
+                # The message is the scheduler's own: a bracket in it is no markup.
+                console.print(f"{placed.workload}: {placed.message}", style="bold red", markup=False)
         console.print(
             f"{found.gpus_taken:g} of {found.gpus} GPUs on {found.nodes} nodes; the emptiest node has "
             f"{found.largest_free} free. Decided by the twin's scheduler, all at {at} replicas"

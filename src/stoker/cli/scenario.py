@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stoker.cli.memory import enough_memory, memory_bytes
 from stoker.cli.output import err
 from stoker.cli.progress import progress_bar
 from stoker.errors import InputError, Problem
@@ -10,10 +11,14 @@ from stoker.errors import InputError, Problem
 if TYPE_CHECKING:
     from stoker.twin.fleet.spec import Faults
     from stoker.twin.scenario import Scenario
+    from stoker.twin.workload import Trace
 
 __all__ = ["FAULTS", "make_faults", "make_scenario"]
 
 FAULTS = "Faults and changes"
+
+_BYTES_A_REQUEST = 170  # a month of azure2023_conv on examples/guide.yaml, at the peak
+_BYTES_A_BLOCK = 32  # of a request's prefix: its id, and arrays of the same length while traces are stretched
 
 
 def make_scenario(
@@ -44,20 +49,81 @@ def make_scenario(
                 )
             ]
         )
-    with progress_bar(f"reading {trace.name}", None) as tell:
+    # What is quickly read first: a slip of the pen should not cost the reading of a large trace.
+    duration_s, weights = _seconds("--duration", duration), _shares(shares)
+    shape = None if profile == "trace" else read_profile(profile)
+    with enough_memory(), progress_bar(f"reading {trace.name}", None) as tell:
         found = read_trace(trace, lambda rows: tell(float(rows)))
-    for kind, count in found.repairs.items():
-        err().print(f"trace: {count} x {kind}: put right or left out")
-    for begin, end in found.holes:
-        err().print(f"trace: nothing between {begin:.0f} s and {end:.0f} s")
-    return Scenario(
+    _tell(found)
+    scenario = Scenario(
         trace=found,
-        duration_s=_seconds("--duration", duration),
-        profile=None if profile == "trace" else read_profile(profile),
+        duration_s=duration_s,
+        profile=shape,
         rate_scale=rate_scale,
-        shares=_shares(shares),
+        shares=weights,
         faults=faults or Faults(),
     )
+    if shape is not None and not scenario.stretched:
+        err().print(
+            f"--profile {profile} shapes a stretched trace: this one is not, unless --duration is longer than "
+            f"{found.traffic.duration_s:.0f} s",
+            markup=False,
+        )
+    _check_times(scenario)
+    _check_size(scenario)
+    return scenario
+
+
+def _check_times(scenario: "Scenario") -> None:
+    """Refuse what would happen after the end: it would not, and nobody would know."""
+    end = scenario.duration_s or scenario.trace.traffic.duration_s
+    problems = [
+        Problem(
+            "is after the end of the run",
+            path=option,
+            found=f"{time:g} s",
+            wanted=f"before {end:.0f} s",
+            fix=f"an earlier {option}, or a longer --duration",
+        )
+        for option, times in (("--drain", scenario.faults.drains), ("--rollout", scenario.faults.rollouts))
+        for time in times
+        if time >= end
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _tell(trace: "Trace") -> None:
+    """What was put right in the trace, and what is odd about it, on stderr."""
+    lines = [
+        f"{count} x {kind}: {'sorted' if kind == 'unordered' else 'left out'}"
+        for kind, count in trace.repairs.items()
+    ]
+    if trace.repeated:
+        lines.append(f"{trace.repeated} rows repeat the one before them: kept")
+    lines += [f"nothing between {begin:.0f} s and {end:.0f} s" for begin, end in trace.holes]
+    for line in lines:
+        err().print(f"{trace.name}: {line}", markup=False)
+
+
+def _check_size(scenario: "Scenario") -> None:
+    """Refuse more requests than this machine's memory holds, before it is full."""
+    traffic = scenario.trace.traffic
+    blocks = len(traffic.prefix_ids) / len(traffic) if traffic.prefix_ids is not None else 0.0
+    each = _BYTES_A_REQUEST + _BYTES_A_BLOCK * blocks
+    memory = memory_bytes()
+    if scenario.requests * each > memory:
+        raise InputError(
+            [
+                Problem(
+                    "more requests than this machine's memory holds",
+                    path="--duration, --rate-scale",
+                    found=f"{scenario.requests:,.0f} requests, about {scenario.requests * each / 2**30:,.0f} GiB",
+                    wanted=f"at most {memory / each:,.0f}, in {memory / 2**30:,.0f} GiB",
+                    fix="a shorter --duration or a smaller --rate-scale",
+                )
+            ]
+        )
 
 
 def make_faults(
@@ -95,7 +161,15 @@ def _seconds(option: str, duration: str | None) -> float | None:
         seconds = float("nan")
     if not 0 < seconds <= 366 * 86_400:
         raise InputError(
-            [Problem("no duration", path=option, found=duration, wanted="as 90m, 12h, 30d, up to a year")]
+            [
+                Problem(
+                    "no duration",
+                    path=option,
+                    found=duration or "nothing",
+                    wanted="as 90m, 12h, 30d, above 0 and up to a year",
+                    fix=f"{option} 366d" if seconds > 0 else f"{option} 30d",
+                )
+            ]
         )
     return seconds
 
@@ -108,7 +182,7 @@ def _shares(given: list[str]) -> dict[str, float]:
             value = float(weight)
         except ValueError:
             value = -1.0
-        if not equals or not value > 0:
+        if not equals or not 0 < value < float("inf"):
             raise InputError(
                 [Problem("no share", path="--share", found=entry, wanted="MODEL=WEIGHT, above 0")]
             )

@@ -1,20 +1,36 @@
 """`stoker simulate`: replay traffic against a platform on the digital twin, before a cluster is touched."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stoker.cli.output import Output, OutputOption, err, out, print_json, table
+from stoker.cli.memory import enough_memory
+from stoker.cli.output import Output, OutputOption, err
+from stoker.cli.output_file import check_writable, whole_file
 from stoker.cli.progress import progress_bar
 from stoker.cli.scenario import FAULTS, make_faults, make_scenario
-from stoker.errors import InputError, Problem
+from stoker.errors import InputError, Problem, nearest
 
 if TYPE_CHECKING:
     from stoker.twin.fleet.build import Upgrade
     from stoker.twin.scenario import Outcome, Scenario
 
 __all__ = ["simulate"]
+
+_MOST_TOKENS = 10_000_000  # as of a trace: no model has a longer context
+
+# Options of one kind of run. Given with another they would change nothing, and nobody would know.
+_OF_AN_ENGINE = (
+    "model", "gpu", "tp", "pp", "dp", "expert_parallel", "quantization", "kv_cache_dtype", "engine_version", "concurrency",
+    "rate", "input_tokens", "output_tokens", "length_range", "requests", "max_num_seqs", "max_num_batched_tokens",
+    "max_model_len", "gpu_memory_utilization",
+)  # fmt: skip
+_OF_ONE_PLATFORM = ("baseline", "upgrades", "ladder", "series")
+_OF_A_PLATFORM = (
+    "files", "trace", "duration", "profile", "rate_scale", "share", "seeds", "neighbours", "node_mtbf", "node_repair",
+    "spot_reclaim", "drain", "rollout", "compare", *_OF_ONE_PLATFORM,
+)  # fmt: skip
 
 _FILES = Annotated[
     list[str] | None,
@@ -23,6 +39,7 @@ _FILES = Annotated[
 
 
 def simulate(
+    context: typer.Context,
     files: _FILES = None,
     *,
     trace: Annotated[
@@ -44,7 +61,9 @@ def simulate(
             help="Shape of a stretched trace: trace (its own), flat, diurnal, weekly, weekly-chat, or a file of rates."
         ),
     ] = "trace",
-    rate_scale: Annotated[float, typer.Option(min=1e-6, help="Times the requests of the trace.")] = 1.0,
+    rate_scale: Annotated[
+        float, typer.Option(min=1e-6, max=1e6, help="Times the requests of the trace.")
+    ] = 1.0,
     share: Annotated[
         list[str] | None,
         typer.Option(help="MODEL=WEIGHT for a trace that names no models.", show_default="by declared rates"),
@@ -125,10 +144,14 @@ def simulate(
         int | None, typer.Option(min=1, max=100_000, help="Engine only: clients of a closed loop.")
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(min=1e-6, help="Engine only: requests a second, Poisson.")
+        float | None, typer.Option(min=1e-6, max=1e6, help="Engine only: requests a second, Poisson.")
     ] = None,
-    input_tokens: Annotated[int, typer.Option(min=1, help="Engine only: prompt length.")] = 1024,
-    output_tokens: Annotated[int, typer.Option(min=1, help="Engine only: answer length.")] = 256,
+    input_tokens: Annotated[
+        int, typer.Option(min=1, max=_MOST_TOKENS, help="Engine only: prompt length.")
+    ] = 1024,
+    output_tokens: Annotated[
+        int, typer.Option(min=1, max=_MOST_TOKENS, help="Engine only: answer length.")
+    ] = 256,
     length_range: Annotated[
         float,
         typer.Option(
@@ -138,16 +161,24 @@ def simulate(
         ),
     ] = 0.8,
     requests: Annotated[
-        int | None, typer.Option(min=1, help="Engine only: how many.", show_default="10 per client")
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000_000,
+            help="Engine only: how many.",
+            show_default="10 a client, at least 40; with --rate 2000",
+        ),
     ] = None,
     max_num_seqs: Annotated[
         int | None, typer.Option(min=1, max=8191, help="Engine only: batch bound.", show_default="vLLM's")
     ] = None,
     max_num_batched_tokens: Annotated[
-        int | None, typer.Option(min=16, help="Engine only: tokens of a step.", show_default="vLLM's")
+        int | None,
+        typer.Option(min=16, max=1 << 20, help="Engine only: tokens of a step.", show_default="vLLM's"),
     ] = None,
     max_model_len: Annotated[
-        int | None, typer.Option(min=16, help="Engine only: context.", show_default="the model's own")
+        int | None,
+        typer.Option(min=16, max=_MOST_TOKENS, help="Engine only: context.", show_default="the model's own"),
     ] = None,
     gpu_memory_utilization: Annotated[
         float | None,
@@ -171,6 +202,7 @@ def simulate(
 
         stoker simulate --engine-only --model llama-3-8b --gpu H100-SXM --concurrency 64
     """
+    _refuse_mixed(context, engine_only=engine_only, compare=compare, ladder=ladder)
     if engine_only:
         from stoker.cli.engine_only import EngineQuestion, answer
 
@@ -202,8 +234,25 @@ def simulate(
         return
     if not files:
         raise InputError(
-            [Problem("no platform file", wanted="a platform file", fix="stoker init writes one")]
+            [Problem("no platform file", path="FILE", wanted="a platform file", fix="stoker init writes one")]
         )
+    if baseline not in {None, "vanilla"}:
+        raise InputError(
+            [
+                Problem(
+                    "unknown baseline",
+                    path="--baseline",
+                    found=baseline or "nothing",
+                    wanted="vanilla",
+                    fix="--baseline vanilla",
+                )
+            ]
+        )
+    if series is not None:
+        from stoker.report.simulation.series import check_series
+
+        check_series(series)
+        check_writable(series, "--series")
     scenario = make_scenario(
         trace=trace,
         duration=duration,
@@ -225,20 +274,59 @@ def simulate(
         return
     if len(files) > 1:
         raise InputError(
-            [Problem("several platform files", found=" ".join(files), wanted="one", fix="add --compare")]
-        )
-    if baseline not in {None, "vanilla"}:
-        raise InputError(
-            [Problem("unknown baseline", found=baseline, wanted="vanilla", fix="--baseline vanilla")]
+            [
+                Problem(
+                    "several platform files",
+                    path="FILE",
+                    found=" ".join(files),
+                    wanted="one",
+                    fix="add --compare",
+                )
+            ]
         )
     fleets = _ladder() if ladder else _fleets(upgrades, baseline=baseline is not None)
     outcomes = _simulate(files[0], scenario, fleets, seed=seed, neighbours=neighbours)
-    _print(outcomes, scenario, seed, output)
+    from stoker.cli.simulate_result import print_outcomes
+
+    print_outcomes(outcomes, scenario, seed, output)
     if series is not None:
         from stoker.report.simulation.series import write_series
 
-        write_series(outcomes[-1].run, series)
-        err().print(f"the run over time is in {series}")
+        with whole_file(series) as beside:
+            write_series(outcomes[-1].run, beside, parquet=series.suffix == ".parquet")
+        err().print(f"the run over time is in {series}", markup=False)
+
+
+def _refuse_mixed(context: typer.Context, *, engine_only: bool, compare: bool, ladder: bool) -> None:
+    """Refuse options that the chosen kind of run does not look at.
+
+    Raises:
+        InputError: naming each of them.
+    """
+    refused: list[tuple[tuple[str, ...], str]] = []
+    if engine_only:
+        refused.append((_OF_A_PLATFORM, "is of a platform's run, not of --engine-only"))
+    else:
+        refused.append((_OF_AN_ENGINE, "goes with --engine-only; a platform's file says it"))
+        if compare:
+            refused.append((_OF_ONE_PLATFORM, "is of one platform's run, not of --compare"))
+        else:
+            refused.append((("seeds",), "goes with --compare"))
+        if ladder:
+            refused.append((("upgrades",), "and --ladder choose the upgrades both"))
+    problems = [
+        Problem(why, path="FILE" if name == "files" else f"--{name.replace('_', '-')}", fix="leave it out")
+        for names, why in refused
+        for name in names
+        if _given(context, name)
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _upgrades(given: str | None) -> "frozenset[Upgrade]":
@@ -249,11 +337,16 @@ def _upgrades(given: str | None) -> "frozenset[Upgrade]":
     names = [name.strip() for name in given.split(",") if name.strip()]
     known = {upgrade.value: upgrade for upgrade in Upgrade}
     unknown = [name for name in names if name not in known and name != "none"]
-    if unknown:
+    if unknown or not names:
+        like = nearest(unknown[0], known, 1) if unknown else []
         raise InputError(
             [
                 Problem(
-                    "no such upgrade", path="--upgrades", found=unknown[0], wanted=f"none, {', '.join(known)}"
+                    "no such upgrade",
+                    path="--upgrades",
+                    found=unknown[0] if unknown else "nothing",
+                    wanted=f"none, {', '.join(known)}",
+                    fix=f"did you mean {like[0]}?" if like else "--upgrades none",
                 )
             ]
         )
@@ -292,7 +385,7 @@ def _simulate(
     objects = [item.object for item in compile_platform(platform)]
     outcomes = []
     for label, chosen in fleets:
-        with progress_bar(f"simulating {label or 'the platform'}", 1.0) as tell:
+        with enough_memory(), progress_bar(f"simulating {label or 'the platform'}", 1.0) as tell:
             outcomes.append(
                 run_scenario(
                     platform,
@@ -306,61 +399,3 @@ def _simulate(
                 )
             )
     return outcomes
-
-
-def _document(outcome: "Outcome", scenario: "Scenario", seed: int) -> dict[str, Any]:
-    from dataclasses import asdict
-    from importlib.metadata import version
-
-    from stoker.report.simulation.document import Provenance, simulation_document
-
-    provenance = Provenance(
-        measured_on="twin",
-        trace=scenario.trace.name,
-        trace_sha256=scenario.trace.sha256,
-        trace_rows=scenario.trace.rows,
-        trace_repairs=scenario.trace.repairs,
-        traffic=outcome.how,
-        seed=seed,
-        version=version("stoker"),
-        calibration={w.name: w.engine.cost.provenance for w in outcome.run.spec.workloads},
-        upgrades=outcome.upgrades,
-        faults=asdict(scenario.faults),
-    )
-    return simulation_document(outcome.result, provenance)
-
-
-def _print(outcomes: "list[Outcome]", scenario: "Scenario", seed: int, output: Output) -> None:
-    documents = [_document(outcome, scenario, seed) for outcome in outcomes]
-    if output is Output.JSON:
-        document = documents[-1]
-        if len(documents) == 2:
-            document["baseline"] = documents[0]
-        elif len(documents) > 2:
-            document["ladder"] = [
-                {"label": outcome.label, **steps}
-                for outcome, steps in zip(outcomes[:-1], documents[:-1], strict=True)
-            ]
-        print_json(document)
-        return
-    from stoker.report.simulation.text import fault_lines, figure_rows
-
-    totals = [outcome.result.total for outcome in outcomes]
-    table(["", *(outcome.label for outcome in outcomes)], figure_rows(totals))
-    last = outcomes[-1].result
-    for title, parts in (("by model", last.models), ("by tenant", last.tenants)):
-        if len(parts) > 1:
-            table(["", *parts], figure_rows(list(parts.values())), title=title)
-    console = out()
-    for kind, tally in last.neighbours.items():
-        console.print(
-            f"{kind}: {tally['submitted']} submitted, {tally['finished']} finished, {tally['preempted']} preempted, "
-            f"{tally['oom_kills']} out of memory, {tally['gpu_hours']:,.0f} GPU hours"
-        )
-    for line in fault_lines(last):
-        console.print(line)
-    source = documents[-1]["provenance"]
-    steps = ", ".join(f"{name} {how}" for name, how in source["calibration"].items())
-    console.print(
-        f"measured on the twin: {source['trace']} ({source['traffic']}), seed {seed}, step times: {steps}"
-    )

@@ -1,6 +1,6 @@
 """A platform under a trace: what one `stoker simulate` runs. Pure: the trace is read already, the seed is given."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,10 @@ from stoker.twin.workload.profile import RateProfile
 
 __all__ = ["Outcome", "Scenario", "run_scenario", "traffic_of"]
 
-_DAY_S = 86_400.0
+# A duration given in round numbers may be a little longer than the trace: that is no stretching.
+_SAME_SPAN = 1.001
+_MOST_LISTED = 5
+
 # A long run is sampled so that its series stays around ten thousand rows a workload.
 _MOST_SAMPLES = 10_000
 _LEAST_SAMPLE_S = 15.0
@@ -43,13 +46,27 @@ class Scenario:
     shares: Mapping[str, float]
     faults: Faults = field(default_factory=Faults)
 
+    @property
+    def stretched(self) -> bool:
+        """Whether the run is longer than the trace."""
+        return (self.duration_s or 0.0) > self.trace.traffic.duration_s * _SAME_SPAN
+
+    @property
+    def requests(self) -> float:
+        """How many there will be, about."""
+        traffic = self.trace.traffic
+        if self.stretched:
+            return len(traffic) / traffic.duration_s * (self.duration_s or 0.0) * self.rate_scale
+        duration = self.duration_s or traffic.duration_s
+        return float(np.searchsorted(traffic.arrival_s, duration, side="right")) * self.rate_scale
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """One simulated fleet.
 
     Attributes:
-        how: what became of the trace: ``as recorded``, ``cut`` or ``stretched``.
+        how: what became of the trace: ``as recorded``, ``cut`` or ``stretched``, and what of models it names in vain.
     """
 
     label: str
@@ -58,17 +75,22 @@ class Outcome:
     run: FleetRun
     how: str
 
+    @property
+    def calibration(self) -> dict[str, str]:
+        """By workload, how the step times are known."""
+        return {workload.name: workload.engine.cost.provenance for workload in self.run.spec.workloads}
+
 
 def traffic_of(scenario: Scenario, platform: ResolvedPlatform, seed: int) -> tuple[Traffic, float, str]:
     """The requests that the platform's models get, how long they last in seconds, and how they came from the trace.
 
     Raises:
-        InputError: the trace, or a share, names a model or adapter that the platform does not have.
+        InputError: a share names a model or adapter that the platform does not have, or the trace names them itself.
     """
     rng = np.random.default_rng([seed, 1])
     traffic, how = scenario.trace.traffic, "as recorded"
     duration = scenario.duration_s or traffic.duration_s
-    if duration > traffic.duration_s * 1.001:
+    if scenario.stretched:
         model = fit(traffic)
         traffic = stretch(
             model, duration, rng, rate_scale=scenario.rate_scale, profile=scenario.profile or model.profile
@@ -80,30 +102,60 @@ def traffic_of(scenario: Scenario, platform: ResolvedPlatform, seed: int) -> tup
         if scenario.rate_scale != 1.0:
             traffic = scale_rate(traffic, scenario.rate_scale, rng)
             how += f", rate x {scenario.rate_scale:g}"
-    return _for_models(traffic, scenario, platform, rng), duration, how
+    routed, spread = _for_models(traffic, scenario, platform, rng)
+    return routed, duration, how + spread
 
 
 def _for_models(
     traffic: Traffic, scenario: Scenario, platform: ResolvedPlatform, rng: np.random.Generator
-) -> Traffic:
+) -> tuple[Traffic, str]:
+    """The requests with models of the platform, and what is to be said about it."""
     names = tuple(_declared(platform))
-    if traffic.models not in {(), ("",)} and set(traffic.models) & set(names):
-        return traffic
-    for name in scenario.shares:
+    if set(traffic.models) & set(names):
+        if scenario.shares:
+            raise InputError(
+                [
+                    Problem(
+                        "the trace names models of the platform itself",
+                        path="--share",
+                        found=_listed(traffic.models),
+                        fix="leave --share out, or the trace's column of models",
+                    )
+                ]
+            )
+        return traffic, ""
+    _check_shares(scenario.shares, names)
+    shares = dict(scenario.shares) or _declared(platform)
+    strange = (
+        ""
+        if traffic.models in {(), ("",)}
+        else f", for {_listed(shares)} instead of {_listed(traffic.models)}"
+    )
+    return assign(traffic, shares, rng), strange
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The names, a few of them where they are many."""
+    found = [name for name in names if name]
+    more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+    return ", ".join(found[:_MOST_LISTED]) + more
+
+
+def _check_shares(shares: Iterable[str], names: Sequence[str]) -> None:
+    for name in shares:
         if name not in names:
             known = nearest(name, names)
             raise InputError(
                 [
                     Problem(
                         "a share names a model that the platform does not have",
+                        path="--share",
                         found=name,
                         wanted=", ".join(names),
                         fix=f"--share {known[0]}=…" if known else "",
                     )
                 ]
             )
-    shares = dict(scenario.shares) or _declared(platform)
-    return assign(traffic, shares, rng)
 
 
 def _declared(platform: ResolvedPlatform) -> dict[str, float]:

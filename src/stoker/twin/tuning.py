@@ -1,7 +1,7 @@
-"""What `stoker tune` varies, and what it makes of an outcome. The search itself is Optuna's (`stoker.cli.tune`).
+"""What `stoker tune` varies, and what it makes of an outcome. The search itself is Optuna's (`stoker.cli.tune_search`).
 
-A candidate is a change of the platform document: replica bounds, targets of the autoscaler, tensor parallelism, batch
-bound, pool sizes. It is judged by two figures: dollars, and the share of the promises kept.
+A candidate is a change of the platform file: replica bounds, targets of the autoscaler, tensor parallelism, batch bound,
+pool sizes. It is judged by two figures: dollars, and the share of the promises kept.
 """
 
 import copy
@@ -10,11 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoker.errors import InputError, Problem
-from stoker.sizing.resolved import ResolvedPlatform
+from stoker.errors import InputError, Problem, nearest
+from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.twin.fleet.results import Figures
 
-__all__ = ["Knob", "Promise", "apply", "attainment", "knobs", "pareto", "parse_promises"]
+__all__ = [
+    "KEPT",
+    "Knob",
+    "Promise",
+    "Value",
+    "apply",
+    "as_it_is",
+    "attainment",
+    "changes",
+    "knobs",
+    "pareto",
+    "parse_promises",
+]
+
+Value = int | float | None
+
+KEPT: Final = 0.9999
+"""Attainment from which all promises count as kept: one request in ten thousand may go unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +40,13 @@ class Knob:
 
     Attributes:
         name: path in the platform document, with model and pool names for indices.
-        choices: values to choose from, in order.
+        choices: values to choose from, ``now`` among them.
+        now: what the platform has; None where it leaves the matter to the engine or to a default.
     """
 
     name: str
-    choices: tuple[int | float, ...]
+    choices: tuple[Value, ...]
+    now: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +58,38 @@ class Promise:
     text: str
 
 
-_UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0, "%": 0.01}
-_PROMISE: Final = re.compile(r"^\s*([a-z0-9_]+)\s*<=?\s*([0-9.]+)\s*(ms|s|m|%)?\s*$")
+_UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
+_PROMISE: Final = re.compile(r"\s*([a-z0-9_]+)\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m)?\s*")
+_TIMES: Final = tuple(name for name in Figures.__slots__ if name.endswith("_s"))
 
 
 def parse_promises(texts: Sequence[str]) -> tuple[Promise, ...]:
-    """Read promises such as ``ttft_p95<2s`` or ``tpot_p95<100ms``.
+    """Read promises such as ``ttft_p95<2s`` or ``tpot_p95<100ms``; a bound without a unit is seconds.
 
     Raises:
-        InputError: not of that form, or a figure that there is not.
+        InputError: of all texts that are not of that form, or whose figure is no time that is measured.
     """
-    found = []
+    found, problems = [], []
     for text in texts:
-        match = _PROMISE.match(text)
-        name = match.group(1) if match else ""
-        figure = name if name in Figures.__slots__ else f"{name}_s"
-        if match is None or figure not in Figures.__slots__:
-            raise InputError(
-                [Problem("no promise", path="--slo", found=text, wanted="FIGURE<BOUND, such as ttft_p95<2s")]
+        match = _PROMISE.fullmatch(text)
+        name = match.group(1).removesuffix("_s") if match else ""
+        most = float(match.group(2)) * _UNITS[match.group(3) or ""] if match else 0.0
+        if f"{name}_s" in _TIMES and most > 0:
+            found.append(Promise(f"{name}_s", most, text.strip()))
+            continue
+        known = [time.removesuffix("_s") for time in _TIMES]
+        like = nearest(re.split(r"[<>=≤\s]", text.strip(), maxsplit=1)[0], known, 1)
+        problems.append(
+            Problem(
+                "no promise",
+                path="--slo",
+                found=text,
+                wanted=f"FIGURE<TIME, the figure one of {', '.join(known)}",
+                fix=f'--slo "{like[0] if like else "ttft_p95"}<2s"',
             )
-        found.append(Promise(figure, float(match.group(2)) * _UNITS[match.group(3) or ""], text.strip()))
+        )
+    if problems:
+        raise InputError(problems)
     return tuple(found)
 
 
@@ -82,17 +113,39 @@ def knobs(platform: ResolvedPlatform) -> tuple[Knob, ...]:
     for name, model in platform.models.items():
         most = max(model.max_replicas, 2)
         ceiling = max(1, min(64, 4 * most, int(model.pool.gpus // model.gpus_per_replica) or 1))
-        found.append(Knob(f"models.{name}.replicas.max", _steps(1, ceiling)))
-        found.append(Knob(f"models.{name}.replicas.min", _steps(1, max(1, min(most, ceiling)))))
-        found.append(Knob(f"models.{name}.autoscaling.targetUtilization", (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)))
-        if model.architecture is not None and model.pipeline == 1 and model.nodes_per_replica == 1:
-            widths = [t for t in (1, 2, 4, 8) if model.tensor <= t <= model.pool.gpus_per_node]
-            if len(widths) > 1:
-                found.append(Knob(f"models.{name}.parallelism.tensor", tuple(widths)))
-        found.append(Knob(f"models.{name}.maxNumSeqs", (32, 64, 128, 256, 512)))
+        utilization = (
+            model.spec.autoscaling.target_utilization or platform.spec.autoscaling.target_utilization
+        )
+        found += [
+            _knob(f"models.{name}.replicas.max", _steps(1, ceiling), model.max_replicas),
+            _knob(f"models.{name}.replicas.min", _steps(1, min(most, ceiling)), model.min_replicas),
+            _knob(
+                f"models.{name}.autoscaling.targetUtilization", (0.4, 0.5, 0.6, 0.7, 0.8, 0.9), utilization
+            ),
+            _knob(f"models.{name}.parallelism.tensor", _widths(model), model.tensor),
+            _knob(f"models.{name}.maxNumSeqs", (32, 64, 128, 256, 512), model.spec.max_num_seqs),
+        ]
     for name, pool in platform.pools.items():
-        found.append(Knob(f"pools.{name}.nodes", _steps(max(1, pool.spec.nodes // 8), pool.spec.nodes)))
-    return tuple(found)
+        nodes = pool.spec.nodes
+        found.append(_knob(f"pools.{name}.nodes", _steps(max(1, nodes // 8), nodes), nodes))
+    return tuple(knob for knob in found if len(knob.choices) > 1)
+
+
+def _knob(name: str, choices: Sequence[int | float], now: Value) -> Knob:
+    extra: tuple[Value, ...] = () if now in choices else (now,)
+    return Knob(name, (*extra, *choices), now)
+
+
+def _widths(model: ResolvedModel) -> tuple[int, ...]:
+    """Tensor parallelism within a node that holds the weights; whether all else fits the platform's own checks say."""
+    if model.architecture is None or model.pipeline != 1 or model.nodes_per_replica != 1:
+        return ()
+    room = model.gpu_memory_utilization * model.pool.gpu.memory_gib
+    return tuple(
+        width
+        for width in (1, 2, 4, 8)
+        if width <= model.pool.gpus_per_node and model.weights_gib < room * width
+    )
 
 
 def _steps(least: int, most: int) -> tuple[int, ...]:
@@ -102,8 +155,31 @@ def _steps(least: int, most: int) -> tuple[int, ...]:
     return tuple(sorted({round(least + (most - least) * step / 7) for step in range(8)}))
 
 
-def apply(document: Mapping[str, Any], values: Mapping[str, int | float]) -> dict[str, Any]:
-    """The platform document with the knobs set; the document itself is left as it is."""
+def as_it_is(space: Sequence[Knob]) -> dict[str, Value]:
+    """The candidate in which no knob is turned."""
+    return {knob.name: knob.now for knob in space}
+
+
+def changes(space: Sequence[Knob], values: Mapping[str, Value]) -> dict[str, Value]:
+    """What a candidate changes: the knobs that are turned, and replica bounds in pairs, the lower one at most the upper."""
+    wanted = dict(values)
+    now = as_it_is(space)
+    turned = {name for name, value in wanted.items() if value != now[name]}
+    for name in now:
+        if not name.endswith(".replicas.max"):
+            continue
+        lower = f"{name.removesuffix('max')}min"
+        most, least = wanted[name], wanted.get(lower, now.get(lower))
+        if most is not None and least is not None and least > most:
+            wanted[lower] = most
+        # One without the other is no pair of bounds.
+        if turned & {name, lower} and lower in now:
+            turned |= {name, lower}
+    return {name: wanted[name] for name in wanted if name in turned}
+
+
+def apply(document: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
+    """The platform document with the knobs set; the document itself is left as it is. None takes a field out."""
     changed: dict[str, Any] = copy.deepcopy(dict(document))
     for name, value in values.items():
         kind, entry, *path = name.split(".")
@@ -115,11 +191,10 @@ def apply(document: Mapping[str, Any], values: Mapping[str, int | float]) -> dic
                 inner = {"min": inner, "max": inner} if isinstance(inner, int) else {}
             target[step] = inner
             target = inner
-        target[path[-1]] = value
-    for model in changed["models"]:
-        bounds = model.get("replicas")
-        if isinstance(bounds, dict) and {"min", "max"} <= set(bounds):
-            bounds["min"] = min(bounds["min"], bounds["max"])
+        if value is None:
+            target.pop(path[-1], None)
+        else:
+            target[path[-1]] = value
     return changed
 
 

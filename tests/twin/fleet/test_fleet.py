@@ -106,7 +106,7 @@ def test_every_request_ends_exactly_once_and_gpu_seconds_are_pod_lifetimes() -> 
     statuses = np.concatenate([route.service.requests(at.Q_STATUS) for route in found.routes])
     assert np.count_nonzero(statuses == at.PENDING) == 0
     held = total.gpu_allocated * result.owned_gpu_hours * 3600
-    pods = sum(route.run.allocated_seconds(found.end_s) for route in found.routes)
+    pods = sum(route.run.allocated(found.end_s)[0] for route in found.routes)
     assert held == pytest.approx(pods + (result.neighbours["training"]["gpu_hours"] or 0.0) * 3600, rel=1e-9)
     assert total.gpu_useful <= total.gpu_utilization <= total.gpu_allocated <= 1
     assert total.cost_usd == pytest.approx(
@@ -408,3 +408,33 @@ def test_only_spot_nodes_are_reclaimed_and_faults_are_paired_between_fleets() ->
         summarise(run(vanilla, traffic(2.0, 3600), 3600), 3600).faults.node_failures
         == owned.faults.node_failures
     )
+
+
+def test_a_request_at_the_very_beginning_is_answered_by_the_replica_that_serves_from_the_start() -> None:
+    resolved, objects = platform()
+    few = traffic(0.05, 60)
+    load = dataclasses.replace(few, arrival_s=np.zeros(len(few.arrival_s)))
+
+    total = summarise(run(build_fleet(resolved, objects), load, 60), 60.0).total
+
+    assert (len(load.arrival_s), 0) == (total.completed, total.refused)
+
+
+def test_a_model_costs_the_price_of_the_nodes_it_runs_on() -> None:
+    """Two pools at two prices, one model on each, the same GPU hours: the money is not spread evenly."""
+    text = PLATFORM.replace("MIN", "1").replace("MAX", "1")
+    text = text.replace("models:\n", "cost: {usdPerGpuHour: {H100-SXM: 4.0, L40S: 1.0}}\nmodels:\n")
+    text = text.replace("tenants:", "  - {name: l40s, gpu: L40S, nodes: 1, localNvme: 4Ti}\ntenants:", 1)
+    text += (
+        text[text.index("  - name: m\n") :]
+        .replace("name: m\n", "name: n\n")
+        .replace("pool: h100", "pool: l40s")
+    )
+    resolved = resolve(load_document(text.encode(), file="two.yaml").platform)
+    objects = [item.object for item in compile_platform(resolved)]
+    few = traffic(0.01, 600)
+    load = dataclasses.replace(few, models=("m", "n"))
+
+    models = summarise(run(build_fleet(resolved, objects), load, 600), 600.0).models
+
+    assert pytest.approx(4.0) == models["m"].cost_usd / models["n"].cost_usd

@@ -1,5 +1,6 @@
 """Rates over days: named ones, those of a trace, and tables with every way a table can be wrong."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,28 @@ def test_a_wrong_table_is_an_error_with_its_line(tmp_path: Path, text: str, word
     with pytest.raises(InputError, match=words) as caught:
         read_profile(str(path))
     assert caught.value.problems[0].line == line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"x" * 200_000, "cannot be read: field larger"),
+        (gzip.compress(b"t_s,rps\n0,1\n600,2\n")[:20] + b"\xff" * 20, "cannot be read"),
+        (gzip.compress(b"t_s,rps\n0,1\n600,2\n")[:-9], "cannot be read"),
+        (gzip.compress(b"t_s,rps\n" + b"0,1\n" * (9 << 20)), "too large"),
+    ],
+)
+def test_a_file_that_is_no_table_is_an_error(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        read_profile(str(path))
+    assert caught.value.problems[0].file == str(path)
+
+
+def test_a_profile_name_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(InputError, match="no such profile"):
+        read_profile("a" * 5000)
 
 
 def test_an_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:

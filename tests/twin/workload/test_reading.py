@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stoker.errors import InputError, StokerError
 from stoker.twin.workload import Trace, read_trace
-from stoker.twin.workload.trace import chunks
+from stoker.twin.workload.trace import chunks, columns
 from stoker.twin.workload.trace.fields import Fields, dates, numbers, split
 
 HEADER = "arrival_s,input_tokens,output_tokens\n"
@@ -247,6 +247,12 @@ def test_nothing_may_be_repaired_where_none_is_allowed(tmp_path: Path) -> None:
         (HEADER.encode() + b"1,2,3\n\x00\x01", "binary"),
         (b"\n\n", "empty"),
         (b"arrival,input_tokens,output_tokens\n1,2,3\n", "rename arrival to arrival_s"),
+        (b"arrival_s,input_tokens\n1,2\n", "name the columns arrival_s"),
+        (b"arrival_s;input_tokens;output_tokens\n1;2;3\n", "commas instead of semicolons"),
+        (b"arrival_s\tinput_tokens\toutput_tokens\n1\t2\t3\n", "commas instead of tabs"),
+        (b"arrival_s,input_tokens,output_tokens,input_tokens\n1,2,3,4\n", "column input_tokens comes twice"),
+        (b"x" * 200_000 + b"\n1,2,3\n", "not a trace that is known"),
+        (b"\x1b[2J,\x07\n1,2\n", "found:  \N{REPLACEMENT CHARACTER}.2J,\N{REPLACEMENT CHARACTER}"),
         (b"timestamp,input_tokens\n1,2\n", "also output_tokens, as in own"),
         (b"{\n", "no JSON"),
         (b"\x1f\x8bno gzip", "cannot be read"),
@@ -256,6 +262,20 @@ def test_nothing_may_be_repaired_where_none_is_allowed(tmp_path: Path) -> None:
 def test_every_error_says_what_was_found(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         read_trace(write(tmp_path, content))
+
+
+def test_a_name_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(InputError, match="File name too long"):
+        read_trace(Path("a" * 5000))
+
+
+def test_more_rows_than_memory_is_meant_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "_MOST_ROWS", 1000)
+    packed = gzip.compress((HEADER + "1,100,20\n" * 100_000).encode())
+    with pytest.raises(InputError, match="the trace is too long"):
+        read_trace(write(tmp_path, packed))
 
 
 def test_the_first_bytes_count_and_not_the_name(tmp_path: Path) -> None:

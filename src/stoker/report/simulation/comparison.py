@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stoker.report.simulation.document import rounded
 from stoker.report.simulation.text import ROWS, shown
 from stoker.twin.comparison import Comparison, Estimate
 
@@ -51,8 +52,8 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 
 
 def _mean(estimate: Estimate | None) -> float | None:
-    return None if estimate is None else float(f"{estimate.mean:.6g}")
+    return None if estimate is None else rounded(estimate.mean)
 
 
 def _half(estimate: Estimate | None) -> float | None:
-    return None if estimate is None or estimate.half is None else float(f"{estimate.half:.6g}")
+    return None if estimate is None else rounded(estimate.half)

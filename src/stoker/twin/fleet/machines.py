@@ -199,6 +199,7 @@ class Machines:
         pod.node = name
         pod.bound_s = self.agenda.now
         node = self.nodes[name]
+        pod.usd_per_gpu_s = node.group.usd_per_gpu_hour / 3600
         node.pods[pod.key] = pod
         if node.gpus is not None:
             node.gpus.bind(pod.key, pod.object)

@@ -76,6 +76,7 @@ class PodRun:
     node: str | None = None
     created_s: float = 0.0
     bound_s: float = -1.0
+    usd_per_gpu_s: float = 0.0
     ready: bool = False
     ending: str = ""
     message: str = field(default="")

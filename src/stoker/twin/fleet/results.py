@@ -112,6 +112,7 @@ class _Part:
     tpot: NDArray[np.float64]
     kept: int
     allocated_s: float
+    allocated_usd: float
     busy_s: float
     useful_s: float
 
@@ -141,9 +142,8 @@ def summarise(run: FleetRun, duration_s: float) -> Result:
         sum(part.useful_s for part in parts),
         cost,
     )
-    price = cost / owned_s if owned_s else 0.0
     by_model, by_tenant = (
-        {name: _figures(run, chosen, _own(chosen, price)) for name, chosen in _grouped(parts, field).items()}
+        {name: _figures(run, chosen, _own(chosen)) for name, chosen in _grouped(parts, field).items()}
         for field in ("model", "tenant")
     )
     return Result(
@@ -181,14 +181,14 @@ def _grouped(parts: Sequence[_Part], field: str) -> dict[str, list[_Part]]:
     return found
 
 
-def _own(parts: Sequence[_Part], usd_per_gpu_s: float) -> _Gpus:
+def _own(parts: Sequence[_Part]) -> _Gpus:
     allocated = sum(part.allocated_s for part in parts)
     return _Gpus(
         allocated,
         allocated,
         sum(part.busy_s for part in parts),
         sum(part.useful_s for part in parts),
-        allocated * usd_per_gpu_s,
+        sum(part.allocated_usd for part in parts),
     )
 
 
@@ -206,6 +206,7 @@ def _part(run: FleetRun, route: Route, number: int) -> _Part:
     promised[answer > 1] &= tpot <= spec.tpot_slo_s
     slots = range(service.s[at.CANDIDATES])
     per_prompt, per_answer = full_batch_seconds(spec.engine, prompt, answer)
+    allocated_s, allocated_usd = route.run.allocated(run.end_s)
     return _Part(
         route=route,
         number=number,
@@ -214,7 +215,8 @@ def _part(run: FleetRun, route: Route, number: int) -> _Part:
         e2e=e2e,
         tpot=tpot,
         kept=int(promised.sum()),
-        allocated_s=route.run.allocated_seconds(run.end_s),
+        allocated_s=allocated_s,
+        allocated_usd=allocated_usd,
         busy_s=sum(service.seconds(slot, at.RF_BUSY) for slot in slots) * spec.gpus,
         useful_s=(float(prompt.sum()) * per_prompt + float(answer.sum()) * per_answer) * spec.gpus,
     )

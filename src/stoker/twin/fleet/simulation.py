@@ -110,6 +110,9 @@ def run_fleet(
     routes, unrouted = _routes(spec, traffic, machines, source, seed)
     for route in routes:
         route.run.start_warm(route.spec.min_replicas)
+    # What serves from the start is placed before anything else looks at the fleet.
+    while agenda.next_time() <= 0:
+        agenda.step()
     scalers = [scaler for route in routes if (scaler := make_scaler(spec, route.run, rng)) is not None]
     for scaler in scalers:
         scaler.start()

@@ -51,6 +51,7 @@ class WorkloadRun:
         self.lost = 0
         self.refused = 0
         self.allocated_gpu_s = 0.0
+        self.allocated_usd = 0.0
         self.changed_s = 0.0
         self.rollout_s: list[float] = []
         self._revision = 0
@@ -119,10 +120,16 @@ class WorkloadRun:
                 )
         return found
 
-    def allocated_seconds(self, now: float) -> float:
-        """GPU seconds that its pods have held."""
-        running = (pod for replica in self.replicas for pod in replica.pods if pod.node is not None)
-        return self.allocated_gpu_s + sum(pod.gpus * (now - pod.bound_s) for pod in running)
+    def allocated(self, now: float) -> tuple[float, float]:
+        """GPU seconds that its pods have held, and what they cost at the prices of their nodes."""
+        seconds, usd = self.allocated_gpu_s, self.allocated_usd
+        for replica in self.replicas:
+            for pod in replica.pods:
+                if pod.node is not None:
+                    held = pod.gpus * (now - pod.bound_s)
+                    seconds += held
+                    usd += held * pod.usd_per_gpu_s
+        return seconds, usd
 
     # --- the count -----------------------------------------------------------------------------------------------
 
@@ -313,7 +320,9 @@ class WorkloadRun:
             self.agenda.after(_DRAIN_LOOK_S, self._serve, replica)
             return
         now = self.agenda.now
-        self.service.advance(now)
+        if now > 0:
+            # Replicas that serve from the start are there before the first request, which often comes at 0.
+            self.service.advance(now)
         replica.slot = int(free[0])
         replica.ready_s = now
         self.service.add_replica(replica.slot, now)
@@ -378,7 +387,9 @@ class WorkloadRun:
         if all(other.node is None for other in replica.pods) and replica in self.replicas:
             self.replicas.remove(replica)
         if replica.bound_s >= 0:
-            self.allocated_gpu_s += pod.gpus * (self.agenda.now - pod.bound_s)
+            held = pod.gpus * (self.agenda.now - pod.bound_s)
+            self.allocated_gpu_s += held
+            self.allocated_usd += held * pod.usd_per_gpu_s
         if self.current < self.desired:
             self.agenda.after(0.0, self.reconcile)
 

@@ -6,14 +6,19 @@ services in its column ``model``; further columns are passed over.
 
 import csv
 import math
+import zlib
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from stoker.errors import InputError, Problem, nearest
 from stoker.twin.workload.profile import NAMED, RateProfile
 from stoker.twin.workload.trace.chunks import open_trace, whole_lines
+from stoker.twin.workload.trace.formats import printable
 
 __all__ = ["read_profile", "read_rate_table"]
+
+_MOST_BYTES: Final = 32 << 20
 
 
 def read_profile(name: str) -> RateProfile:
@@ -25,9 +30,9 @@ def read_profile(name: str) -> RateProfile:
     if name in NAMED:
         return NAMED[name]
     file, service = name, ""
-    if not Path(name).is_file():
+    if not _is_file(name):
         file, _, service = name.rpartition(":")
-    if not file or not Path(file).is_file():
+    if not file or not _is_file(file):
         like = nearest(name, NAMED, 1)
         raise InputError(
             [
@@ -44,21 +49,23 @@ def read_profile(name: str) -> RateProfile:
     return read_rate_table(Path(file), service)
 
 
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
+
+
 def read_rate_table(path: Path, service: str = "") -> RateProfile:
     """The profile of ``service``, which may be left out where the table has only one.
 
     Raises:
         InputError: no such table or service, a rate that is none, or spans of different length.
     """
-    try:
-        with open_trace(path) as stream:
-            text = b"".join(whole_lines(stream, str(path))).decode("utf-8", "replace")
-    except (OSError, EOFError) as error:
-        raise InputError([Problem(f"the table of rates cannot be read: {error}", file=str(path))]) from error
-    lines = text.splitlines()
-    header = [field.strip().lower() for field in next(csv.reader(lines[:1]), [])]
+    table = _table(path)
+    header = [field.strip().lower() for field in table[0]] if table else []
     if not {"t_s", "rps"} <= set(header):
-        shown = ",".join(header)[:80]
+        shown = printable(",".join(header))
         raise InputError(
             [
                 Problem(
@@ -74,11 +81,49 @@ def read_rate_table(path: Path, service: str = "") -> RateProfile:
         )
     rows = [
         (number, dict(zip(header, fields, strict=False)))
-        for number, fields in enumerate(csv.reader(lines[1:]), start=2)
+        for number, fields in enumerate(table[1:], start=2)
         if any(field.strip() for field in fields)
     ]
     chosen = _of_service(rows, service, path)
     return _profile(path, service or path.stem, [_rate(row, number, path) for number, row in chosen])
+
+
+def _table(path: Path) -> list[list[str]]:
+    """The rows of the file, one a line.
+
+    Raises:
+        InputError: it cannot be read, or is larger than any table of rates.
+    """
+    parts, size = [], 0
+    try:
+        with open_trace(path) as stream:
+            for part in whole_lines(stream, str(path)):
+                parts.append(part)
+                size += len(part)
+                if size > _MOST_BYTES:
+                    raise InputError(
+                        [
+                            Problem(
+                                "the table of rates is too large",
+                                file=str(path),
+                                found=f"more than {_MOST_BYTES >> 20} MiB",
+                                wanted="one rate a span of time",
+                                fix="leave services out, or take longer spans",
+                            )
+                        ]
+                    )
+        return list(csv.reader(b"".join(parts).decode("utf-8", "replace").splitlines()))
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise InputError(
+            [
+                Problem(
+                    f"the table of rates cannot be read: {getattr(error, 'strerror', None) or error}",
+                    file=str(path),
+                    wanted="a CSV with columns t_s and rps",
+                    fix="check that it is a table and that it arrived whole",
+                )
+            ]
+        ) from error
 
 
 def _of_service(
@@ -111,7 +156,7 @@ def _rate(row: dict[str, str], line: int, path: Path) -> tuple[float, float, int
     except (KeyError, ValueError):
         time = rate = math.nan
     if not (math.isfinite(time) and math.isfinite(rate)) or rate < 0:
-        shown = ",".join(row.values())[:80]
+        shown = printable(",".join(row.values()))
         raise InputError(
             [
                 Problem(

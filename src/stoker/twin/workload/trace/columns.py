@@ -16,6 +16,7 @@ PREFIX_BLOCK: Final = 512  # tokens; Mooncake's FAST25-release/README.md, `hash_
 MOST_NAMES: Final = 32_767  # of an int16
 _LONGEST: Final = 10_000_000  # tokens; no model has a longer context
 _LONGEST_SPAN_S: Final = 10 * 366 * 86_400.0
+_MOST_ROWS: Final = 200_000_000  # 10 GB at the peak
 
 
 @dataclass(slots=True)
@@ -93,7 +94,11 @@ class Columns:
         self.models, self.tenants = Names(self.file), Names(self.file)
 
     def add(self, rows: Rows) -> None:
-        """Keep the good rows, count the others once each, by the first thing that is wrong with them."""
+        """Keep the good rows, count the others once each, by the first thing that is wrong with them.
+
+        Raises:
+            InputError: more rows than memory is meant for.
+        """
         keep = np.ones(len(rows.time), bool)
         whole = (np.trunc(rows.input) == rows.input) & (np.trunc(rows.output) == rows.output)
         for name, bad in (
@@ -111,6 +116,18 @@ class Columns:
                 self.first.setdefault(name, int(rows.line[np.argmax(fresh)]))
                 keep &= ~bad
         self.rows += len(keep)
+        if self.rows > _MOST_ROWS:
+            raise InputError(
+                [
+                    Problem(
+                        "the trace is too long",
+                        file=self.file,
+                        found=f"more than {_MOST_ROWS:,} rows",
+                        wanted=f"at most {_MOST_ROWS:,}",
+                        fix="use a part of it: --duration and --rate-scale make it longer and denser again",
+                    )
+                ]
+            )
         self._keep(rows, keep)
 
     def _keep(self, rows: Rows, keep: NDArray[np.bool_]) -> None:

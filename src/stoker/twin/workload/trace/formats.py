@@ -7,7 +7,7 @@ from typing import Final
 
 from stoker.errors import InputError, Problem, nearest
 
-__all__ = ["FORMATS", "MOONCAKE", "Clock", "Format", "recognise"]
+__all__ = ["FORMATS", "MOONCAKE", "Clock", "Format", "printable", "recognise"]
 
 
 class Clock(Enum):
@@ -43,6 +43,7 @@ MOONCAKE: Final = "mooncake"
 """Name of the one format that is JSON lines."""
 
 _NEEDED: Final = ("time", "input", "output")
+_SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 FORMATS: Final = (
     Format(
@@ -91,7 +92,7 @@ def recognise(header: Sequence[str], file: str) -> tuple[Format, dict[str, int]]
         InputError: none of them, or a table of rates.
     """
     names = [name.strip().lower() for name in header]
-    shown = ",".join(header).strip()[:80]
+    shown = printable(",".join(header))
     if {"t_s", "rps"} <= set(names):
         raise InputError(
             [
@@ -108,8 +109,32 @@ def recognise(header: Sequence[str], file: str) -> tuple[Format, dict[str, int]]
     placed = [(found, _places(found, names)) for found in FORMATS]
     for found, where in placed:
         if all(name in where for name in _NEEDED):
+            _refuse_twice({names[index] for index in where.values()}, names, shown, file)
             return found, where
     raise InputError([_unknown(placed, names, shown, file)])
+
+
+def printable(text: str) -> str:
+    """A piece of a file as an error shows it: short, and without what would move a terminal's cursor."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text.strip()[:80])
+
+
+def _refuse_twice(used: set[str], names: list[str], shown: str, file: str) -> None:
+    twice = sorted(name for name in used if names.count(name) > 1)
+    if twice:
+        raise InputError(
+            [
+                Problem(
+                    f"column {twice[0]} comes twice",
+                    file=file,
+                    line=1,
+                    column=1,
+                    found=shown,
+                    wanted="each column once",
+                    fix="rename the one that is not meant: further columns are passed over",
+                )
+            ]
+        )
 
 
 def _places(found: Format, names: list[str]) -> dict[str, int]:
@@ -126,9 +151,13 @@ def _unknown(placed: list[tuple[Format, dict[str, int]]], names: list[str], show
     best, where = max(placed, key=lambda pair: len(pair[1]))
     missing = [getattr(best, field)[0] for field in _NEEDED if field not in where]
     fix = "name the columns arrival_s,input_tokens,output_tokens and, if you like, model,tenant"
-    if where:
-        similar = [(name, nearest(name, names, 1)) for name in missing]
-        hints = [f"rename {found[0]} to {name}" for name, found in similar if found and found[0] not in where]
+    other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
+    if other is not None:
+        wanted, fix = "fields with commas between", f"write it with commas instead of {_SEPARATORS[other]}"
+    elif where:
+        free = [name for index, name in enumerate(names) if index not in where.values()]
+        similar = [(name, nearest(name, free, 1)) for name in missing]
+        hints = [f"rename {found[0]} to {name}" for name, found in similar if found]
         wanted = f"also {', '.join(missing)}, as in {best.name}"
         fix = "; ".join(hints) or fix
     else:

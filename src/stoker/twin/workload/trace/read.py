@@ -77,33 +77,38 @@ def read_trace(
         InputError: no such file, no trace, or too many rows that are no requests.
         StokerError: Parquet without pyarrow.
     """
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing"
-        raise InputError(
-            [
-                Problem(
-                    "no trace",
-                    file=str(path),
-                    found=found,
-                    wanted="a file with one request a row",
-                    fix="name a CSV, JSON lines or Parquet file",
-                )
-            ]
-        )
     columns = Columns(str(path))
     try:
+        _check_path(path)
         name = _read(path, columns, progress)
         return _trace(path, name, columns, most_repaired)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             [
                 Problem(
-                    f"the trace cannot be read: {error}",
+                    f"the trace cannot be read: {getattr(error, 'strerror', None) or error}",
                     file=str(path),
                     fix="check that you may read it and that it arrived whole",
                 )
             ]
         ) from error
+
+
+def _check_path(path: Path) -> None:
+    if path.is_file():
+        return
+    found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "nothing"
+    raise InputError(
+        [
+            Problem(
+                "no trace",
+                file=str(path),
+                found=found,
+                wanted="a file with one request a row",
+                fix="name a CSV, JSON lines or Parquet file",
+            )
+        ]
+    )
 
 
 def _read(path: Path, columns: Columns, progress: Callable[[int], None] | None) -> str:
@@ -135,7 +140,11 @@ def _read(path: Path, columns: Columns, progress: Callable[[int], None] | None) 
 
 
 def _csv(header: bytes, columns: Columns) -> tuple[str, CsvRows]:
-    names = next(csv.reader([header.decode("utf-8", "replace")]), [])
+    text = header.decode("utf-8", "replace")
+    try:
+        names = next(csv.reader([text]), [])
+    except csv.Error:  # a field of more than 128 KiB: no header has such a name
+        names = [text]
     used, where = recognise(names, columns.file)
     return used.name, CsvRows(where, len(names), used.clock, columns)
 

@@ -7,6 +7,7 @@ from typing import Final
 from stoker.errors import InputError, Problem
 from stoker.twin.workload.trace.chunks import open_trace, whole_lines
 from stoker.twin.workload.trace.columns import Columns
+from stoker.twin.workload.trace.formats import printable
 
 __all__ = ["refuse"]
 
@@ -67,6 +68,6 @@ def _lines(path: Path, wanted: list[int]) -> dict[int, str]:
         for number in wanted:
             line = next(islice(lines, number - 1 - done, None), b"") if number > done else b""
             if number > done:
-                found[number] = line.decode("utf-8", "replace")[:80]
+                found[number] = printable(line.decode("utf-8", "replace"))
                 done = number
     return found
