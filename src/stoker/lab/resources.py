@@ -192,19 +192,21 @@ def _resource(group: str, version: str, row: str, *, is_stored: bool) -> Resourc
         short,
         categories,
         tuple(
-            replace(SUBRESOURCES[name], kind=SUBRESOURCES[name].kind.format(kind=kind)) for name in subresources
+            replace(SUBRESOURCES[name], kind=SUBRESOURCES[name].kind.format(kind=kind))
+            for name in subresources
         ),
         f"{kind}List",
         is_stored,
     )
 
 
-BUILTIN: tuple[Resource, ...] = tuple(
-    _resource(group, version, row, is_stored=is_stored)
-    for table, is_stored in ((_TABLE, True), (_REVIEWS, False))
-    for (group, version), rows in table.items()
-    for row in rows
-) + (
+BUILTIN: tuple[Resource, ...] = (
+    *(
+        _resource(group, version, row, is_stored=is_stored)
+        for table, is_stored in ((_TABLE, True), (_REVIEWS, False))
+        for (group, version), rows in table.items()
+        for row in rows
+    ),
     Resource(
         "", "v1", "ComponentStatus", "componentstatuses", "componentstatus", namespaced=False, verbs=("get", "list"),
         short_names=("cs",), list_kind="ComponentStatusList", is_stored=False,

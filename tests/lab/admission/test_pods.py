@@ -42,6 +42,8 @@ def test_a_terminating_namespace_takes_updates_but_nothing_new(world: Any, pod: 
     }
     assert {"name": "p", "kind": "pods", "causes": [cause]} == error.value.details
     world.mutate("NamespaceLifecycle", pod(), "UPDATE", old=pod())
+    with pytest.raises(ApiError):
+        world.mutate("NamespaceLifecycle", pod(), "UPDATE", old=pod(), subresource="binding")
 
 
 # --- accounts -----------------------------------------------------------------------------------------------------
@@ -203,6 +205,19 @@ def test_there_is_one_default_class_only(world: Any) -> None:
     assert (403, text) == refused(error)
     with pytest.raises(ApiError):
         world.validate("Priority", second, "UPDATE", old=priority_class("second", 2))
+
+
+def test_the_systems_own_classes_stay(world: Any) -> None:
+    own = world.put(priority_class("system-node-critical", 2_000_001_000))
+    with pytest.raises(ApiError) as error:
+        world.mutate("Priority", own, "DELETE", old=own)
+    text = (
+        'priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: this is a system priority class and cannot be '
+        "deleted"
+    )
+    assert (403, text) == refused(error)
+    other = world.put(priority_class("mine", 1))
+    world.mutate("Priority", other, "DELETE", old=other)
 
 
 # --- runtime classes, topology ----------------------------------------------------------------------------------------

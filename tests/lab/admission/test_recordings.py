@@ -88,6 +88,7 @@ def told(obj: Object) -> Object:
         "namespace-terminating",
         "podsecurity-warn",
         "priorityclass-global-default",
+        "priorityclass-validation",
         "pvc-validation",
         "quota-limits-gpu-ignored",
         "quota-must-specify",
@@ -98,6 +99,15 @@ def told(obj: Object) -> Object:
 )
 def test_a_recording_is_told_again(world: Any, recorded: Callable[[str], list[Object]], name: str) -> None:
     world.cluster.served.define(CRD)
+    world.put(
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": "system-node-critical"},
+            "value": 2_000_001_000,
+            "preemptionPolicy": "PreemptLowerPriority",
+        }
+    )
     for step in recorded(name):
         request, expected = step["request"], step["response"]
         status, body, warning = play(world, request)

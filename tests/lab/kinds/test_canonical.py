@@ -144,3 +144,15 @@ def test_text_that_is_no_quantity_is_refused_in_the_decoders_words(text: str, me
     with pytest.raises(QuantityError) as refused:
         canonical_quantity(text)
     assert message == str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["1e99999999", "1e-99999999", "-9e2000000000"])
+def test_a_huge_exponent_costs_nothing(text: str) -> None:
+    assert text == canonical_quantity(text)
+    assert abs(nano(text)) <= 10**1000
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "1e" + "9" * 5000, "0." + "0" * 5000 + "1"])
+def test_thousands_of_digits_are_refused(text: str) -> None:
+    with pytest.raises(QuantityError):
+        canonical_quantity(text)

@@ -135,8 +135,7 @@ class Authorizer:
                 reference = binding["roleRef"]
                 yield (
                     self._roles.get(("", reference["name"]), []),
-                    f'RBAC: allowed by ClusterRoleBinding "{binding["metadata"]["name"]}" of ClusterRole '
-                    f'"{reference["name"]}" to {subject}',
+                    _why("ClusterRoleBinding", binding["metadata"]["name"], reference, subject),
                 )
         if not namespace:
             return
@@ -151,8 +150,7 @@ class Authorizer:
                 )
                 yield (
                     self._roles.get(place, []),
-                    f'RBAC: allowed by RoleBinding "{binding["metadata"]["name"]}/{namespace}" of {reference["kind"]} '
-                    f'"{reference["name"]}" to {subject}',
+                    _why("RoleBinding", f"{binding['metadata']['name']}/{namespace}", reference, subject),
                 )
 
     def _refresh(self) -> None:
@@ -170,6 +168,10 @@ class Authorizer:
         for shelf in (_BINDINGS, _CLUSTER_BINDINGS):
             for place, record in self._store.scan(shelf):
                 self._bindings.setdefault(place[0], []).append(record.object())
+
+
+def _why(kind: str, name: str, reference: Object, subject: str) -> str:
+    return f'RBAC: allowed by {kind} "{name}" of {reference["kind"]} "{reference["name"]}" to {subject}'
 
 
 def _subject_of(binding: Object, user: User, namespace: str) -> str | None:

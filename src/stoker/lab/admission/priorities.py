@@ -1,4 +1,7 @@
-"""Priority: what a pod's class says of its priority; one default class only (plugin/pkg/admission/priority)."""
+"""Priority: what a pod's class says of its priority; one default class only (plugin/pkg/admission/priority).
+
+That the system's own classes stay is the registry's word upstream (pkg/registry/scheduling/priorityclass/storage).
+"""
 
 from collections.abc import Iterator
 
@@ -11,6 +14,7 @@ __all__ = ["priority"]
 
 _SHELF = "priorityclasses.scheduling.k8s.io"
 _KEPT_FIELDS = ("priority", "preemptionPolicy")
+_SYSTEM = frozenset(("system-node-critical", "system-cluster-critical"))
 Classes = dict[str, Object]
 
 
@@ -27,6 +31,8 @@ def priority() -> Plugin:
             review.obj["spec"] = found["spec"]
         elif is_write_of(review, "pods", "UPDATE"):
             _keep(review)
+        elif is_write_of(review, _SHELF, "DELETE") and review.name in _SYSTEM:
+            raise refusal(review, "this is a system priority class and cannot be deleted")
 
     def validate(review: Review) -> None:
         if is_write_of(review, _SHELF, "CREATE", "UPDATE") and review.obj.get("globalDefault"):

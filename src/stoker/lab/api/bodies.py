@@ -22,7 +22,16 @@ from stoker.lab.status import (
     unsupported_media_type,
 )
 
-__all__ = ["LARGEST_BODY", "check_options", "check_patch_options", "decode", "delete_options", "finish", "media_type", "read_object"]
+__all__ = [
+    "LARGEST_BODY",
+    "check_options",
+    "check_patch_options",
+    "decode",
+    "delete_options",
+    "finish",
+    "media_type",
+    "read_object",
+]
 
 LARGEST_BODY = 3 * 1024 * 1024  # apiserver's MaxRequestBodyBytes
 _POLICIES = ("Foreground", "Background", "Orphan")
@@ -173,23 +182,7 @@ def delete_options(call: Call) -> dict[str, Any]:
     Raises:
         ApiError: 422 for options that contradict themselves, 400 for a body that is none.
     """
-    options: dict[str, Any] = {}
-    if call.body.strip():
-        value, _ = decode(call.body, call.content_type)
-        if not isinstance(value, dict):
-            raise bad_request("json: cannot unmarshal value into Go value of type v1.DeleteOptions")
-        if value.get("kind", "DeleteOptions") not in {"DeleteOptions", "Eviction"}:
-            raise bad_request(f"{value['kind']} is no DeleteOptions")
-        options = {key: item for key, item in value.items() if item is not None}
-    else:
-        if "gracePeriodSeconds" in call.query:
-            options["gracePeriodSeconds"] = _number(call.query["gracePeriodSeconds"])
-        if "propagationPolicy" in call.query:
-            options["propagationPolicy"] = call.query["propagationPolicy"]
-        if "orphanDependents" in call.query:
-            options["orphanDependents"] = call.query["orphanDependents"] == "true"
-        if "dryRun" in call.query:
-            options["dryRun"] = [call.query["dryRun"]]
+    options = _body_options(call) if call.body.strip() else _query_options(call)
     causes: list[Cause] = []
     policy = options.get("propagationPolicy")
     if policy is not None and options.get("orphanDependents") is not None:
@@ -209,6 +202,29 @@ def delete_options(call: Call) -> dict[str, Any]:
         raise bad_request(
             "json: cannot unmarshal value into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
         )
+    return options
+
+
+def _body_options(call: Call) -> dict[str, Any]:
+    value, _ = decode(call.body, call.content_type)
+    if not isinstance(value, dict):
+        raise bad_request("json: cannot unmarshal value into Go value of type v1.DeleteOptions")
+    if value.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise bad_request(f"{value['kind']} is no DeleteOptions")
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def _query_options(call: Call) -> dict[str, Any]:
+    query = call.query
+    options: dict[str, Any] = {}
+    if "gracePeriodSeconds" in query:
+        options["gracePeriodSeconds"] = _number(query["gracePeriodSeconds"])
+    if "propagationPolicy" in query:
+        options["propagationPolicy"] = query["propagationPolicy"]
+    if "orphanDependents" in query:
+        options["orphanDependents"] = query["orphanDependents"] == "true"
+    if "dryRun" in query:
+        options["dryRun"] = [query["dryRun"]]
     return options
 
 

@@ -91,6 +91,18 @@ class Cluster:
     def new_suffix(self, length: int = 5) -> str:
         return "".join(self.rng.choices(_NAME_LETTERS, k=length))
 
+    def mutate(self, review: Review) -> None:
+        """Let admission complete and change an object."""
+        for plugin in self.plugins:
+            if plugin.mutate is not None:
+                plugin.mutate(review)
+
+    def validate(self, review: Review) -> None:
+        """Let admission refuse it."""
+        for plugin in self.plugins:
+            if plugin.validate is not None:
+                plugin.validate(review)
+
     # --- reading, for admission and controllers -------------------------------------------------------------------
 
     def get(self, shelf: str, namespace: str, name: str) -> Object | None:

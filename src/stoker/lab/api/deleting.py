@@ -13,7 +13,8 @@ from stoker.lab.api.cluster import Cluster, Review, timestamp
 from stoker.lab.api.convert import from_storage, to_storage
 from stoker.lab.api.reading import selection
 from stoker.lab.api.served import Kind
-from stoker.lab.api.writing import key_of
+from stoker.lab.api.storing import key_of
+from stoker.lab.kinds.pods import termination_grace_s
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.status import conflict, forbidden, not_found
 from stoker.lab.store import Key
@@ -97,12 +98,8 @@ def remove(
     review = Review(
         cluster, kind, "DELETE", call.namespace, call.name, "", obj, obj, call.user, is_dry_run
     )  # fmt: skip
-    for plugin in cluster.plugins:
-        if plugin.mutate is not None:
-            plugin.mutate(review)
-    for plugin in cluster.plugins:
-        if plugin.validate is not None:
-            plugin.validate(review)
+    cluster.mutate(review)
+    cluster.validate(review)
     if kind.shelf == "namespaces":
         return _remove_namespace(cluster, kind, key, obj, is_dry_run=is_dry_run)
     grace = _grace(kind, obj, options)
@@ -110,31 +107,30 @@ def remove(
     metadata = obj["metadata"]
     waits = bool(metadata.get("finalizers"))
     if metadata.get("deletionTimestamp"):
+        # A deletion under way can only become faster.
         before = int(metadata.get("deletionGracePeriodSeconds") or 0)
-        if grace >= before and not (grace == 0 and before == 0):
-            grace = before
-        if (grace == before and not changed) and (grace or waits):
+        grace = min(grace, before)
+        if grace == before and not changed and (grace or waits):
             return obj, False
-    moment = cluster.clock() + timedelta(seconds=grace)
+    is_pod = kind.resource.qualified == "pods"
+    if grace or waits or is_pod:
+        _mark(cluster, kind, obj, grace)
     if grace or waits:
-        if not metadata.get("deletionTimestamp") or grace < int(
-            metadata.get("deletionGracePeriodSeconds") or 0
-        ):
-            metadata["deletionTimestamp"] = timestamp(moment)
-            if kind.strategy.has_generation and "generation" in metadata:
-                metadata["generation"] = int(metadata["generation"]) + 1
-        metadata["deletionGracePeriodSeconds"] = grace
         if not is_dry_run:
             _put(cluster, kind, key, obj)
         return obj, False
-    if kind.resource.qualified == "pods":
-        if "generation" in metadata and not metadata.get("deletionTimestamp"):
-            metadata["generation"] = int(metadata["generation"]) + 1
-        metadata["deletionTimestamp"] = timestamp(moment)
-        metadata["deletionGracePeriodSeconds"] = 0
     if not is_dry_run:
         _delete(cluster, kind, key, obj)
     return obj, True
+
+
+def _mark(cluster: Cluster, kind: Kind, obj: Object, grace: int) -> None:
+    """Write into an object that it is being deleted, and when it will be gone."""
+    metadata = obj["metadata"]
+    if kind.strategy.has_generation and "generation" in metadata and not metadata.get("deletionTimestamp"):
+        metadata["generation"] = int(metadata["generation"]) + 1
+    metadata["deletionTimestamp"] = timestamp(cluster.clock() + timedelta(seconds=grace))
+    metadata["deletionGracePeriodSeconds"] = grace
 
 
 def _delete(cluster: Cluster, kind: Kind, key: Key, obj: Object) -> None:
@@ -171,13 +167,7 @@ def _grace(kind: Kind, obj: Object, options: dict[str, Any]) -> int:
     """Seconds until the object goes; only pods have any."""
     if kind.resource.qualified != "pods":
         return 0
-    spec, status = obj["spec"], obj.get("status") or {}
-    grace = options.get("gracePeriodSeconds")
-    if grace is None:
-        grace = spec.get("terminationGracePeriodSeconds", 30)
-    if not spec.get("nodeName") or status.get("phase") in {"Succeeded", "Failed"}:
-        return 0
-    return max(1, int(grace)) if grace < 0 else int(grace)
+    return termination_grace_s(obj, options.get("gracePeriodSeconds"))
 
 
 def _set_finalizers(kind: Kind, obj: Object, options: dict[str, Any]) -> bool:

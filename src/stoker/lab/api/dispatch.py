@@ -5,11 +5,13 @@ from stoker.lab.access.tokens import Tokens
 from stoker.lab.api.call import Answer, Call
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.deleting import delete, delete_collection
+from stoker.lab.api.ownership import warning
+from stoker.lab.api.patching import patch
 from stoker.lab.api.reading import get, list_objects
 from stoker.lab.api.reviews import answer_review, issue_token
 from stoker.lab.api.served import Kind
 from stoker.lab.api.subresources import bind, evict, finalize, get_scale, write_scale, write_status
-from stoker.lab.api.writing import create, patch, update, warning
+from stoker.lab.api.writing import create, update
 from stoker.lab.status import ApiError, method_not_allowed
 
 __all__ = ["dispatch"]
@@ -46,23 +48,36 @@ def _answer(cluster: Cluster, kind: Kind, call: Call, authorizer: Authorizer, to
         return answer_review(cluster, kind, call, authorizer, tokens)
     if call.subresource is None:
         return _PLAIN[call.verb](cluster, kind, call)
-    name = call.subresource.name
-    if name == "scale":
-        return get_scale(cluster, kind, call) if call.verb == "get" else write_scale(cluster, kind, call)
-    if name in _WHOLE:
-        return get(cluster, kind, call) if call.verb == "get" else write_status(cluster, kind, call)
-    if call.verb == "create":
-        if name == "binding":
+    answer = _part(cluster, kind, call, tokens)
+    if answer is None:
+        raise method_not_allowed(
+            kind.resource.group, f"{kind.resource.plural}/{call.subresource.name}", call.verb
+        )
+    return answer
+
+
+def _part(cluster: Cluster, kind: Kind, call: Call, tokens: Tokens) -> Answer | None:
+    """The answer to a call on a subresource; None where that has no such verb here."""
+    match call.subresource_name, call.verb:
+        case "scale", "get":
+            return get_scale(cluster, kind, call)
+        case "scale", _:
+            return write_scale(cluster, kind, call)
+        case name, "get" if name in _WHOLE:
+            return get(cluster, kind, call)
+        case name, "update" | "patch" if name in _WHOLE:
+            return write_status(cluster, kind, call)
+        case "binding", "create":
             return bind(cluster, kind, call)
-        if name == "eviction":
+        case "eviction", "create":
             return evict(cluster, kind, call)
-        if name == "token":
+        case "token", "create":
             return issue_token(cluster, call, tokens)
-    if name == "finalize" and call.verb == "update":
-        return finalize(cluster, kind, call)
-    if name == "log":
-        return _log(cluster, kind, call)
-    raise method_not_allowed(kind.resource.group, f"{kind.resource.plural}/{name}", call.verb)
+        case "finalize", "update":
+            return finalize(cluster, kind, call)
+        case "log", "get":
+            return _log(cluster, kind, call)
+    return None
 
 
 def _log(cluster: Cluster, kind: Kind, call: Call) -> Answer:

@@ -14,11 +14,12 @@ from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.convert import from_storage
 from stoker.lab.api.selectors import FieldSelector, LabelSelector, field_selector, label_selector
 from stoker.lab.api.served import Kind
-from stoker.lab.api.writing import key_of
+from stoker.lab.api.storing import key_of
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.status import ApiError, Cause, bad_request, expired, invalid, not_found
 from stoker.lab.store import Record, TooOldError
 from stoker.lab.tables import check_include_object, table
+from stoker.lab.tables.table import IncludeObject
 
 __all__ = [
     "Form",
@@ -85,7 +86,7 @@ class Wanted:
     labels: LabelSelector
     fields: FieldSelector
     form: Form
-    include: str
+    include: IncludeObject
 
     @property
     def is_everything(self) -> bool:
@@ -162,8 +163,13 @@ def metadata_only(obj: Object, form: Form) -> Object:
     }
 
 
-def _table(
-    cluster: Cluster, kind: Kind, objects: list[Object], form: Form, include: str, metadata: dict[str, Any]
+def _table(  # noqa: PLR0917  # what a table is made of
+    cluster: Cluster,
+    kind: Kind,
+    objects: list[Object],
+    form: Form,
+    include: IncludeObject,
+    metadata: dict[str, Any],
 ) -> Object:
     return table(
         kind.resource,
@@ -325,7 +331,7 @@ def _page(
     kind: Kind, what: Wanted, records: Iterable[tuple[tuple[str, str], Record]], limit: int
 ) -> tuple[list[tuple[tuple[str, str], Record]], int]:
     """The records that fit on a page, and how many wait behind it (at least one, where selectors hide the count)."""
-    found = []
+    found: list[tuple[tuple[str, str], Record]] = []
     rest = 0
     for place, record in records:
         if what.fields.name is not None and place[1] != what.fields.name:

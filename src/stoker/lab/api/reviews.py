@@ -8,8 +8,8 @@ from stoker.lab.access.tokens import Tokens
 from stoker.lab.api.bodies import check_options, decode, read_object
 from stoker.lab.api.call import Answer, Call, User
 from stoker.lab.api.cluster import Cluster, timestamp
+from stoker.lab.api.ownership import own_fields
 from stoker.lab.api.served import Kind
-from stoker.lab.api.writing import own_fields
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.status import ApiError, bad_request, not_found
 

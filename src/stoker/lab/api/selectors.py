@@ -82,12 +82,12 @@ class _Parser:
         found: list[_Requirement] = []
         while self.peek():
             found.append(self._requirement())
-            token = self.take()
-            if token == ",":
+            word = self.take()
+            if word == ",":
                 if not self.peek() or self.peek() == ",":
                     raise bad_request(f"found '{self.peek()}', expected: identifier after ','")
-            elif token:
-                raise bad_request(f"found '{token}', expected: ',' or 'end of string'")
+            elif word:
+                raise bad_request(f"found '{word}', expected: ',' or 'end of string'")
         return found
 
     def _requirement(self) -> _Requirement:
@@ -95,65 +95,65 @@ class _Parser:
             self.take()
             return _Requirement(self._identifier(), "absent", ())
         key = self._identifier()
-        token = self.peek()
-        if token in {"", ","}:
+        word = self.peek()
+        if word in {"", ","}:
             return _Requirement(key, "exists", ())
         self.take()
-        match token:
+        match word:
             case "=" | "==":
                 return _Requirement(key, "in", (self._value(),))
             case "!=":
                 return _Requirement(key, "notin", (self._value(),))
             case ">" | "<":
-                return _Requirement(key, "gt" if token == ">" else "lt", (self._number(key),))
+                return _Requirement(key, "gt" if word == ">" else "lt", (self._number(key),))
             case "in" | "notin":
-                return _Requirement(key, token, self._values())
+                return _Requirement(key, word, self._values())
         raise bad_request(
-            f"unable to parse requirement: found '{token}', expected: in, notin, =, ==, !=, gt, lt"
+            f"unable to parse requirement: found '{word}', expected: in, notin, =, ==, !=, gt, lt"
         )
 
     def _identifier(self) -> str:
-        token = self.take()
-        if token in {"", "=", "==", "!=", "(", ")", ",", ">", "<", "!"}:
-            raise bad_request(f"unable to parse requirement: found '{token}', expected: identifier")
-        if len(token.rpartition("/")[2]) > 63 or not re.fullmatch(
-            r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", token
+        word = self.take()
+        if word in {"", "=", "==", "!=", "(", ")", ",", ">", "<", "!"}:
+            raise bad_request(f"unable to parse requirement: found '{word}', expected: identifier")
+        if len(word.rpartition("/")[2]) > 63 or not re.fullmatch(
+            r"([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", word
         ):
             raise bad_request(
-                f"unable to parse requirement: <nil>: Invalid value: \"{token}\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+                f"unable to parse requirement: <nil>: Invalid value: \"{word}\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
             )
-        return token
+        return word
 
     def _value(self) -> str:
         if self.peek() in {"", ","}:
             return ""
-        token = self.take()
-        if token in {"=", "==", "!=", "(", ")", ">", "<", "!"}:
-            raise bad_request(f"unable to parse requirement: found '{token}', expected: identifier")
-        return token
+        word = self.take()
+        if word in {"=", "==", "!=", "(", ")", ">", "<", "!"}:
+            raise bad_request(f"unable to parse requirement: found '{word}', expected: identifier")
+        return word
 
     def _number(self, key: str) -> str:
-        token = self._value()
-        if not re.fullmatch(r"[+-]?\d+", token):
+        word = self._value()
+        if not re.fullmatch(r"[+-]?\d+", word):
             raise bad_request(
-                f"unable to parse requirement: values[0][{key}]: Invalid value: \"{token}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                f"unable to parse requirement: values[0][{key}]: Invalid value: \"{word}\": for 'Gt', 'Lt' operators, the value must be an integer"
             )
-        return token
+        return word
 
     def _values(self) -> tuple[str, ...]:
-        token = self.take()
-        if token != "(":
-            raise bad_request(f"unable to parse requirement: found '{token}' expected: '('")
+        word = self.take()
+        if word != "(":
+            raise bad_request(f"unable to parse requirement: found '{word}' expected: '('")
         values: list[str] = []
         while True:
-            token = self.take()
-            if token == ")":
+            word = self.take()
+            if word == ")":
                 return tuple(values or ("",))
-            if token == ",":
+            if word == ",":
                 continue
-            if not token:
+            if not word:
                 raise bad_request("unable to parse requirement: found '', expected: ',' or ')'")
-            values.append(token)
+            values.append(word)
 
 
 def label_selector(text: str) -> LabelSelector:

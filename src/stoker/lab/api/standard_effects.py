@@ -28,7 +28,6 @@ def service_effects(cluster: Cluster, network: IPv4Network | None = None) -> Eff
 
 def definition_effects(cluster: Cluster) -> Effects:
     """A definition is established as soon as it is stored: its kinds are served before the client has its answer."""
-
     # Of the other definitions only the names matter, and decoding every schema for them would cost a second.
     known = {obj["metadata"]["name"]: _names(obj) for obj in cluster.objects(DEFINITIONS)}
 

@@ -3,39 +3,42 @@
 import copy
 from typing import Any
 
-from stoker.kube.selectors import matches
 from stoker.lab.api.bodies import check_options, decode, finish
 from stoker.lab.api.call import Answer, Call
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.deleting import remove
+from stoker.lab.api.ownership import own_fields
+from stoker.lab.api.patching import patch
 from stoker.lab.api.served import Kind
-from stoker.lab.api.writing import key_of, own_fields, patch, update, write
+from stoker.lab.api.storing import key_of, write
+from stoker.lab.api.writing import update
+from stoker.lab.kinds.disruption import admit_eviction, check_eviction
+from stoker.lab.kinds.pods import binding_causes
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.merge.apply import track_update
 from stoker.lab.merge.patches import json_patch, merge_patch
 from stoker.lab.merge.scale import from_scale, to_scale
 from stoker.lab.schema.builtin import definition
 from stoker.lab.status import (
-    ApiError,
-    Cause,
     bad_request,
     conflict,
     invalid,
     invalid_value,
     not_found,
-    too_many_requests,
 )
+from stoker.lab.store import Key
 
-__all__ = ["bind", "evict", "finalize", "get_scale", "write_scale"]
+__all__ = ["bind", "evict", "finalize", "get_scale", "scale_of", "write_scale", "write_status"]
 
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"
+_BUDGETS = "poddisruptionbudgets.policy"
 
 # --- scale --------------------------------------------------------------------------------------------------------
 
 
 def get_scale(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     """The scale of a workload or of a custom resource that has one."""
-    return Answer(_scale_of(kind, _stored(cluster, kind, call)))
+    return Answer(scale_of(kind, _stored(cluster, kind, call)))
 
 
 def _stored(cluster: Cluster, kind: Kind, call: Call) -> Object:
@@ -59,7 +62,8 @@ def _paths(kind: Kind) -> tuple[str, str, str]:
     return ".spec.replicas", ".status.replicas", ""
 
 
-def _scale_of(kind: Kind, obj: Object) -> Object:
+def scale_of(kind: Kind, obj: Object) -> Object:
+    """The Scale of an object."""
     wanted, current, selector_path = _paths(kind)
     metadata = obj["metadata"]
     status: Object = {"replicas": _dig(obj, current) or 0}
@@ -105,7 +109,7 @@ def write_scale(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     """PUT or PATCH of a scale: a write of the replica count, owned by the writer under the subresource ``scale``."""
     check_options(call, "UpdateOptions" if call.verb == "update" else "PatchOptions")
     wanted_path = _paths(kind)[0]
-    before = _scale_of(kind, _stored(cluster, kind, call))
+    before = scale_of(kind, _stored(cluster, kind, call))
     value, _ = decode(call.body, "application/json")
     if call.verb == "update":
         scale = value
@@ -140,7 +144,7 @@ def write_scale(cluster: Cluster, kind: Kind, call: Call) -> Answer:
         return new
 
     stored, _ = write(cluster, kind, call, change, is_forced=True)
-    return Answer(_scale_of(kind, stored))
+    return Answer(scale_of(kind, stored))
 
 
 def _own_scale(cluster: Cluster, kind: Kind, call: Call, old: Object, new: Object) -> None:
@@ -148,10 +152,16 @@ def _own_scale(cluster: Cluster, kind: Kind, call: Call, old: Object, new: Objec
     paths = {kind.resource.api_version: tuple(_paths(kind)[0].lstrip(".").split("."))}
     version = kind.resource.api_version
     shown = to_scale(old["metadata"].get("managedFields") or [], paths)
-    before, after = _scale_of(kind, old), _scale_of(kind, new)
+    before, after = scale_of(kind, old), scale_of(kind, new)
     before["metadata"]["managedFields"] = shown
     owners = track_update(
-        before, after, definition(_SCALE), call.manager, "autoscaling/v1", now=cluster.now(), subresource="scale"
+        before,
+        after,
+        definition(_SCALE),
+        call.manager,
+        "autoscaling/v1",
+        now=cluster.now(),
+        subresource="scale",
     )
     managed = from_scale(old["metadata"].get("managedFields") or [], owners, version, paths)
     if managed:
@@ -166,12 +176,12 @@ def _own_scale(cluster: Cluster, kind: Kind, call: Call, old: Object, new: Objec
 def bind(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     """The scheduler's word: which node a pod runs on (registry/core/pod/storage BindingREST)."""
     value, _ = decode(call.body, call.content_type)
-    target = (value.get("target") or {}) if isinstance(value, dict) else {}
-    node = target.get("name")
-    if not node or target.get("kind", "Node") not in {"Node", ""}:
-        raise invalid(
-            "", "Binding", call.name, [Cause("FieldValueRequired", "Required value", "target.name")]
-        )
+    if not isinstance(value, dict):
+        raise bad_request("the object provided is no Binding")
+    causes = binding_causes(value)
+    if causes:
+        raise invalid("", "Binding", call.name, causes)
+    node = value["target"]["name"]
 
     def change(old: Object) -> Object:
         if old["metadata"].get("deletionTimestamp"):
@@ -210,84 +220,19 @@ def evict(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     value, _ = decode(call.body, call.content_type) if call.body.strip() else ({}, [])
     if not isinstance(value, dict):
         raise bad_request("the object provided is no Eviction")
+    check_eviction(call.name, {"metadata": {"name": call.name}, **value})
     options = value.get("deleteOptions") or {}
     pod = _stored(cluster, kind, call)
-    name = (value.get("metadata") or {}).get("name", call.name)
-    if name != call.name:
-        raise bad_request("name in URL does not match name in Eviction object")
-    status = pod.get("status") or {}
-    if status.get("phase") not in {"Succeeded", "Failed", "Pending"} and not pod["metadata"].get(
-        "deletionTimestamp"
-    ):
-        _ask_budgets(cluster, pod, is_dry_run=call.is_dry_run or bool(options.get("dryRun")))
-    remove(cluster, kind, call, options, is_dry_run=call.is_dry_run or bool(options.get("dryRun")))
+    is_dry_run = call.is_dry_run or bool(options.get("dryRun"))
+    budgets = cluster.objects(_BUDGETS, pod["metadata"]["namespace"])
+    admission = admit_eviction(pod, budgets, cluster.now())
+    if admission.budget is not None and not is_dry_run:
+        metadata = admission.budget["metadata"]
+        cluster.store.put(Key(_BUDGETS, metadata["namespace"], metadata["name"]), admission.budget)
+    remove(cluster, kind, call, options, is_dry_run=is_dry_run)
     return Answer(
         {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
     )
-
-
-def _ask_budgets(cluster: Cluster, pod: Object, *, is_dry_run: bool) -> None:
-    namespace = pod["metadata"]["namespace"]
-    labels = pod["metadata"].get("labels") or {}
-    budgets = [
-        one
-        for one in cluster.objects("poddisruptionbudgets.policy", namespace)
-        if matches(one["spec"].get("selector"), labels)
-    ]
-    if not budgets:
-        return
-    if len(budgets) > 1:
-        raise ApiError(
-            500, "InternalError",
-            "Internal error occurred: This pod has more than one PodDisruptionBudget, which the eviction subresource does not "
-            "support.",
-        )  # fmt: skip
-    budget = budgets[0]
-    if not _is_ready(pod) and budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
-        return
-    status = budget.get("status") or {}
-    if (
-        not _is_ready(pod)
-        and int(status.get("currentHealthy") or 0) >= int(status.get("desiredHealthy") or 0) > 0
-    ):
-        return
-    name = budget["metadata"]["name"]
-    if int(status.get("observedGeneration") or 0) < int(budget["metadata"].get("generation") or 0):
-        raise _over_budget(f"The disruption budget {name} is still being processed by the server.", 10)
-    allowed = int(status.get("disruptionsAllowed") or 0)
-    if allowed <= 0:
-        raise _over_budget(
-            f"The disruption budget {name} needs {status.get('desiredHealthy') or 0} healthy pods and has "
-            f"{status.get('currentHealthy') or 0} currently",
-            0,
-        )
-    if is_dry_run:
-        return
-    from stoker.lab.store import Key
-
-    budget["status"] = {
-        **status,
-        "disruptionsAllowed": allowed - 1,
-        "disruptedPods": {**(status.get("disruptedPods") or {}), pod["metadata"]["name"]: cluster.now()},
-    }
-    cluster.store.put(Key("poddisruptionbudgets.policy", namespace, name), budget)
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _over_budget(text: str, retry_after_s: int) -> ApiError:
-    details: dict[str, Any] = {"causes": [{"reason": "DisruptionBudget", "message": text}]}
-    if retry_after_s:
-        details["retryAfterSeconds"] = retry_after_s
-    refusal = too_many_requests(
-        "Cannot evict pod as it would violate the pod's disruption budget.", retry_after_s, details
-    )
-    if not retry_after_s:
-        refusal.headers.clear()
-    return refusal
 
 
 # --- namespaces ---------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from stoker.lab.api.call import Call, User
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.convert import from_storage
 from stoker.lab.api.deleting import remove
+from stoker.lab.api.ownership import own_fields
 from stoker.lab.api.served import Kind
-from stoker.lab.api.writing import key_of, own_fields, store_new, write
+from stoker.lab.api.storing import key_of, store_new, write
 from stoker.lab.kinds.canonical import canonical
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.schema.structural import fill_defaults

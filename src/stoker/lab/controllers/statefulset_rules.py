@@ -206,8 +206,9 @@ def steps(
         return _is_going(pod) or not is_available(pod, min_ready, now)
 
     for pod in wanted:
-        yield from _keep(pod, workload)
-        if is_ordered and (_phase(pod) in {"", "Failed", "Succeeded"} or is_unavailable(pod)):
+        is_last = is_ordered and is_unavailable(pod)
+        yield from _keep(pod, workload, is_last=is_last)
+        if is_last:
             return
     first = next((pod for pod in [*wanted, *reversed(condemned)] if is_unavailable(pod)), None)
     for pod in condemned:
@@ -235,7 +236,7 @@ def steps(
             return
 
 
-def _keep(pod: Object, workload: Object) -> Iterator[Step]:
+def _keep(pod: Object, workload: Object, *, is_last: bool) -> Iterator[Step]:
     phase = _phase(pod)
     if phase in {"Failed", "Succeeded"}:
         if not _is_going(pod):
@@ -246,7 +247,7 @@ def _keep(pod: Object, workload: Object) -> Iterator[Step]:
         return
     if phase == "Pending":
         yield Step("claims", pod)
-    if not is_identified(pod, workload):
+    if not is_last and not is_identified(pod, workload):
         yield Step("fix", pod)
 
 

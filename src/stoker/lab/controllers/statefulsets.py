@@ -3,7 +3,7 @@
 Source: kubernetes pkg/controller/statefulset/{stateful_set.go,stateful_set_control.go,stateful_pod_control.go}.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
@@ -183,11 +183,11 @@ class StatefulSets:
             case "fix":
                 self._fix(workload, step.pod)
 
-    def _told(self, workload: Object, verb: str, pod: Object, write: object) -> None:
+    def _told(self, workload: Object, verb: str, pod: Object, write: Callable[[], object]) -> None:
         """Write, and say how it went."""
         about = f"{verb} Pod {pod['metadata']['name']} in StatefulSet {workload['metadata']['name']}"
         try:
-            write()  # type: ignore[operator]
+            write()
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 self._tell(workload, "Warning", f"Failed{verb}", f"{about} failed error: {error.message}")

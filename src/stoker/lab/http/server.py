@@ -1,7 +1,9 @@
 """The server on loopback: uvicorn with the lab's certificate, on an address that nobody else can reach."""
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -36,8 +38,9 @@ def listen(port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Signals belong to the lab's process, not to one of its servers."""
 
-    def install_signal_handlers(self) -> None:
-        """Nothing: see the class."""
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class ApiServer:
@@ -61,7 +64,6 @@ class ApiServer:
             h11_max_incomplete_event_size=65_536,
         )
         self._server = _Server(config)
-        self._server.capture_signals = _no_signals  # type: ignore[method-assign]
 
     @property
     def port(self) -> int:
@@ -77,20 +79,8 @@ class ApiServer:
 
     async def ready(self) -> None:
         """Wait until requests are answered."""
-        while not self._server.started:
+        while not self._server.started:  # noqa: ASYNC110  # uvicorn has a flag, not an event
             await asyncio.sleep(0.005)
 
     def stop(self) -> None:
         self._server.should_exit = True
-
-
-def _no_signals() -> "_Nothing":
-    return _Nothing()
-
-
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None

@@ -3,7 +3,6 @@
 import re
 import zoneinfo
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from stoker.lab.kinds.canonical_internal import go_text, invalid_text
@@ -15,6 +14,7 @@ from stoker.lab.kinds.metadata import (
     object_meta_causes,
     object_meta_update_causes,
 )
+from stoker.lab.kinds.metadata_memory import remembered, whole_number
 from stoker.lab.kinds.strategy import Object, Strategy
 from stoker.lab.kinds.templates import drop_template_fields, keep_status, name_warning, on_create, only_status
 from stoker.lab.status import Cause, invalid_value, required, unsupported
@@ -45,7 +45,7 @@ _ZONE_PART = re.compile(r"[A-Za-z._0-9+-]{1,14}")
 # --- schedules ----------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def schedule_error(text: str) -> str:
     """What ParseStandard says of a schedule; empty where it is right."""
     if not text:
@@ -92,9 +92,9 @@ def _number(text: str, names: Mapping[str, int]) -> int:
         raise _ScheduleError(
             f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax'
         )
-    if int(text) < 0:
-        raise _ScheduleError(f"negative number ({int(text)}) not allowed: {text}")
-    return int(text)
+    if whole_number(text) < 0:
+        raise _ScheduleError(f"negative number ({whole_number(text)}) not allowed: {text}")
+    return whole_number(text)
 
 
 def _range_error(part: str, low: int, high: int, names: Mapping[str, int]) -> str:
@@ -132,7 +132,7 @@ def _checked_range(part: str, low: int, high: int, names: Mapping[str, int]) -> 
     return "" if step else f"step of range should be a positive number: {part}"
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _is_zone(name: str) -> bool:
     try:
         zoneinfo.ZoneInfo(name)

@@ -13,6 +13,7 @@ from stoker.lab.kinds.metadata import (
     not_negative,
     regex_message,
 )
+from stoker.lab.kinds.metadata_memory import whole_number
 from stoker.lab.kinds.pod_containers import too_many
 from stoker.lab.kinds.templates import template_causes
 from stoker.lab.status import Cause, duplicate, invalid_value, required, too_long, unsupported
@@ -280,9 +281,9 @@ def _count_indexes(text: str, completions: int) -> tuple[int, str]:
         for end in ends:
             if not re.fullmatch("[+-]?[0-9]+", end):
                 return 0, f'cannot convert string to integer for index: "{end}"'
-            if int(end) >= completions:
+            if whole_number(end) >= completions:
                 return 0, f'too large index: "{end}"'
-        first, second = int(ends[0]), int(ends[-1])
+        first, second = whole_number(ends[0]), whole_number(ends[-1])
         if len(ends) == 2 and first >= second:
             return 0, f"non-increasing order, previous: {first}, current: {second}"
         if last >= first:

@@ -7,10 +7,10 @@ Go reads maps in random order; here causes stand in the order of the keys.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from stoker.lab.kinds.canonical_internal import go_text, invalid_text
+from stoker.lab.kinds.metadata_memory import remembered
 from stoker.lab.status import Cause, forbidden_field, invalid_value, required, too_long
 
 __all__ = [
@@ -108,7 +108,7 @@ _VALUE_MESSAGE = regex_message(
 # --- formats ------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def is_dns_label(value: str) -> tuple[str, ...]:
     found = () if len(value) <= 63 else ("must be no more than 63 characters",)
     if _LABEL_RE.fullmatch(value):
@@ -118,7 +118,7 @@ def is_dns_label(value: str) -> tuple[str, ...]:
     return (*found, _LABEL_MESSAGE)
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def is_dns_subdomain(value: str) -> tuple[str, ...]:
     found = () if len(value) <= 253 else ("must be no more than 253 characters",)
     return found if _SUBDOMAIN_RE.fullmatch(value) else (*found, _SUBDOMAIN_MESSAGE)
@@ -129,13 +129,13 @@ def is_dns_subdomain_with_underscore(value: str) -> tuple[str, ...]:
     return found if _SUBDOMAIN_UNDERSCORE_RE.fullmatch(value) else (*found, _SUBDOMAIN_UNDERSCORE_MESSAGE)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def is_dns1035_label(value: str) -> tuple[str, ...]:
     found = () if len(value) <= 63 else ("must be no more than 63 characters",)
     return found if _DNS_1035_RE.fullmatch(value) else (*found, _DNS_1035_MESSAGE)
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def is_qualified_name(value: str) -> tuple[str, ...]:
     """A label key: an optional prefix and a name."""
     parts = value.split("/")
@@ -160,7 +160,7 @@ def is_qualified_name(value: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def is_label_value(value: str) -> tuple[str, ...]:
     found = () if len(value) <= 63 else ("must be no more than 63 bytes",)
     return found if _LABEL_VALUE_RE.fullmatch(value) else (*found, _VALUE_MESSAGE)

@@ -6,6 +6,7 @@ Source: pkg/apis/core/validation/validation.go (ValidatePodSpecificAnnotations a
 from collections.abc import Mapping
 from typing import Any
 
+from stoker.lab.kinds.metadata_memory import whole_number
 from stoker.lab.kinds.pod_paths import descending_path
 from stoker.lab.kinds.pod_security import visit
 from stoker.lab.status import Cause, forbidden_field, invalid_value
@@ -54,7 +55,7 @@ def _is_cost(text: str) -> bool:
     digits = text.removeprefix("-")
     if not digits.isascii() or not digits.isdigit() or (text[0] == "0" and text != "0"):
         return False
-    return -(2**31) <= int(text) < 2**31
+    return -(2**31) <= whole_number(text) < 2**31
 
 
 def _seccomp_causes(profile: str, path: str) -> list[Cause]:

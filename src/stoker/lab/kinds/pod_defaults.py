@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
+from stoker.lab.kinds.metadata_memory import remembered
 from stoker.lab.kinds.pod_resources import aggregate, is_hugepages, is_pod_level
 from stoker.lab.kinds.strategy import Object
 
@@ -50,7 +50,7 @@ _SOURCES = frozenset(
 _FILE_MODE = 0o644
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def pull_policy(image: str) -> str:
     """``Always`` for the tag latest, which no tag and no digest means."""
     found = _TAGGED.fullmatch(image)

@@ -5,7 +5,6 @@ Source: pkg/apis/core/validation/validation.go (ValidateEnv, ValidateEnvFrom, va
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from stoker.lab.kinds.metadata import (
@@ -16,6 +15,7 @@ from stoker.lab.kinds.metadata import (
     name_messages,
     regex_message,
 )
+from stoker.lab.kinds.metadata_memory import remembered
 from stoker.lab.kinds.pod_paths import no_backsteps
 from stoker.lab.kinds.quantity_text import nano
 from stoker.lab.status import Cause, invalid_value, required, unsupported
@@ -66,7 +66,7 @@ _ENV_NAME_MESSAGE = (
 _SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _env_name(name: str) -> tuple[str, ...]:
     """IsRelaxedEnvVarName."""
     if not name:
@@ -74,7 +74,7 @@ def _env_name(name: str) -> tuple[str, ...]:
     return () if _ENV_NAME.fullmatch(name) else (_ENV_NAME_MESSAGE,)
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def is_config_key(value: str) -> tuple[str, ...]:
     """What is wrong with a key of a ConfigMap or Secret."""
     found: list[str] = []

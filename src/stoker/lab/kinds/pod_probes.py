@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from stoker.lab.kinds.metadata import in_range, not_negative, regex_message
+from stoker.lab.kinds.metadata_memory import remembered
 from stoker.lab.status import Cause, forbidden_field, invalid_value, required, unsupported
 
 __all__ = ["lifecycle_causes", "port_causes", "port_messages", "probes_causes"]
@@ -19,7 +19,7 @@ _HEADER_MESSAGE = regex_message(
 _PORT_RANGE = in_range(1, 65535)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def port_messages(name: str) -> tuple[str, ...]:
     """IsValidPortName."""
     found: list[str] = []

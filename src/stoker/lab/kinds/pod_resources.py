@@ -4,10 +4,10 @@ Sources: pkg/apis/core/validation (validateResourceRequirements), pkg/apis/core/
 """
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from stoker.lab.kinds.metadata import NOT_NEGATIVE, format_causes, is_dns_label, is_qualified_name
+from stoker.lab.kinds.metadata_memory import remembered
 from stoker.lab.kinds.quantity_text import NANO, Quantity, QuantityError, nano, parse, text_of
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.status import Cause, duplicate, forbidden_field, invalid_value, required, unsupported
@@ -84,7 +84,7 @@ def is_overcommit_allowed(name: str) -> bool:
     return _is_native(name) and not is_hugepages(name)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def is_extended(name: str) -> bool:
     """Whether the resource is a device plugin's, such as ``nvidia.com/gpu``."""
     if _is_native(name) or name.startswith("requests."):
@@ -92,7 +92,7 @@ def is_extended(name: str) -> bool:
     return not is_qualified_name(f"requests.{name}")
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _is_integer(name: str) -> bool:
     return name in _INTEGER or is_extended(name)
 
@@ -106,7 +106,7 @@ def quantity_causes(path: str, name: str, text: str) -> list[Cause]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _name_messages(name: str) -> tuple[str, ...]:
     """What is wrong with the name of a resource: validateResourceName."""
     found = is_qualified_name(name)
@@ -116,7 +116,7 @@ def _name_messages(name: str) -> tuple[str, ...]:
     return () if "/" in name or is_known else ("must be a standard resource type or fully qualified",)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _container_name_messages(name: str) -> tuple[str, ...]:
     found = _name_messages(name)
     parts = name.split("/")

@@ -30,6 +30,9 @@ _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _BINARY_SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _EXPONENT = re.compile(r"[eE][+-]?\d+", re.ASCII)
 _MAX_INT = 2**63 - 1
+_MOST_DIGITS = 1000
+_MOST_PLACES = 1000
+_LONGEST_EXPONENT = 12
 _PLACES = 18  # digits that surely fit an int64: longer numbers take the slow path, which forgets how they were written
 
 
@@ -67,16 +70,25 @@ def parse(text: str) -> Quantity:
     part = part or ""
     number = whole.lstrip("0") or "0"
     form, exponent = _suffix(suffix)
-    if not whole and not part:
+    if not (whole or part) or len(number) + len(part) > _MOST_DIGITS:
         raise QuantityError("unable to parse numeric part of quantity")
-    digits = int(number + part or "0")
+    digits = int(number + part)
+    if (
+        abs(exponent) > _MOST_PLACES
+    ):  # beyond every amount there is: no power of ten is worth a request's time
+        huge = 10**_MOST_PLACES if exponent > 0 else 1
+        return Quantity(_signed(huge if digits else 0, sign), form, text if digits else "")
     amount = _amount(digits, len(part), form, exponent)
     written = text if _is_kept(number, part, digits, form, exponent) else ""
     if form == "binary":
         amount = min(amount, _MAX_INT * NANO)
         if 0 < amount < NANO:
             form = "decimal"
-    return Quantity(-amount if sign == "-" else amount, form, written)
+    return Quantity(_signed(amount, sign), form, written)
+
+
+def _signed(amount: int, sign: str) -> int:
+    return -amount if sign == "-" else amount
 
 
 def _suffix(suffix: str) -> tuple[str, int]:
@@ -84,7 +96,7 @@ def _suffix(suffix: str) -> tuple[str, int]:
         return "decimal", _DECIMAL[suffix]
     if suffix in _BINARY:
         return "binary", _BINARY[suffix]
-    if _EXPONENT.fullmatch(suffix):
+    if len(suffix) <= _LONGEST_EXPONENT and _EXPONENT.fullmatch(suffix):
         return "exponent", int(suffix[1:])
     raise QuantityError("unable to parse quantity's suffix")
 

@@ -53,7 +53,7 @@ class Strategy:
         warnings: texts for the ``Warning`` header.
         has_generation: whether metadata.generation counts changes of the spec.
         allows_unconditional_update: whether an update without resourceVersion is accepted.
-        allows_create_on_update: whether PUT of a missing object creates it (Lease, Endpoints, Node do).
+        allows_create_on_update: whether PUT of a missing object creates it (Lease and Endpoints do).
     """
 
     default: Callable[[Object], None] = _nothing

@@ -19,6 +19,7 @@ from stoker.lab.kinds.metadata import (
     regex_message,
     selector_matches,
 )
+from stoker.lab.kinds.metadata_memory import whole_number
 from stoker.lab.kinds.pod_defaults import default_template
 from stoker.lab.kinds.pod_warnings import template_warnings
 from stoker.lab.kinds.strategy import Object, Strategy
@@ -69,7 +70,7 @@ def amount(value: Any) -> int:
     if not isinstance(value, str):
         return int(value or 0)
     text = value.removesuffix("%") if _PERCENT.fullmatch(value) else value
-    return int(text) if re.fullmatch("[+-]?[0-9]+", text) else 0
+    return whole_number(text) if re.fullmatch("[+-]?[0-9]+", text) else 0
 
 
 def above_hundred(value: Any, path: str) -> list[Cause]:

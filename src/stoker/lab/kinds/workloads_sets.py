@@ -3,6 +3,7 @@
 Sources: pkg/apis/apps/v1/{defaults,conversion}.go, pkg/apis/apps/validation/validation.go, pkg/registry/apps, 1.36.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from stoker.lab.kinds.metadata import (
     object_meta_update_causes,
     selector_matches,
 )
+from stoker.lab.kinds.metadata_memory import whole_number
 from stoker.lab.kinds.pod_annotations import pod_annotations_causes
 from stoker.lab.kinds.pod_claims import claim_spec_causes
 from stoker.lab.kinds.pod_defaults import default_template
@@ -283,7 +285,7 @@ def _default_daemon_set(obj: Object) -> None:
 def _generation_of(obj: Object) -> int:
     """The internal field templateGeneration is kept as an annotation."""
     text = ((obj.get("metadata") or {}).get("annotations") or {}).get(_GENERATION, "0")
-    return int(text) if text.lstrip("-").isdigit() else 0
+    return whole_number(text) if re.fullmatch("-?[0-9]+", text) else 0
 
 
 def _write_generation(obj: Object, generation: int) -> None:

@@ -45,7 +45,7 @@ def parse(text: bytes, *, is_yaml: bool) -> tuple[Any, list[str]]:
         if not is_yaml:
             raise ValueError(str(error)) from error
         try:
-            return yaml.load(text, Loader), []
+            return yaml.load(text, Loader), []  # noqa: S506  # a safe loader of our own
         except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as bad:
             raise ValueError(str(bad)) from bad
     return value, [path for one in twice for path in _paths_to(value, one["in"], one["keys"])]
@@ -86,7 +86,14 @@ def drop_unknown(value: dict[str, Any], node: Node, *, is_typed: bool) -> list[s
     return unknown
 
 
-def _walk(value: Any, node: Node, path: str, struct: str, is_typed: bool, unknown: list[str]) -> None:  # noqa: FBT001, PLR0912, C901 - one step of a hot recursion
+def _walk(  # noqa: PLR0917, PLR0912, C901  # one step of a hot recursion
+    value: Any,
+    node: Node,
+    path: str,
+    struct: str,
+    is_typed: bool,
+    unknown: list[str],  # noqa: FBT001
+) -> None:
     if value is None:
         return
     kind = node.type
@@ -121,11 +128,16 @@ def _walk(value: Any, node: Node, path: str, struct: str, is_typed: bool, unknow
             return
         if items is not None:
             for index, item in enumerate(value):
+                if item is None and is_typed:
+                    # Go decodes null into the zero value of an element.
+                    value[index] = {} if items.type == "object" else _ZERO.get(items.type)
+                    continue
                 _walk(item, items, f"{path}[{index}]", struct, is_typed, unknown)
     elif is_typed and kind in _SCALARS and not _fits(value, node):
         raise _wrong(value, node, path, struct)
 
 
+_ZERO: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False}
 _SCALARS = frozenset(("string", "integer", "number", "boolean"))
 
 

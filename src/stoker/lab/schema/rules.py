@@ -38,7 +38,7 @@ def evaluate(expression: str, variables: dict[str, Any]) -> Any:
         return None
     try:
         return program.execute(variables)
-    except (ValueError, RuntimeError, TypeError, KeyError, OverflowError):
+    except (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError):
         return None
 
 

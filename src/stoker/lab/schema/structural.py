@@ -8,7 +8,7 @@ them in any order.
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -183,7 +183,7 @@ def _is_date_time(text: str) -> bool:
     return "T" in text.upper()
 
 
-_FORMATS = {
+_FORMATS: dict[str, Callable[[str], object]] = {
     "date-time": _is_date_time,
     "duration": re.compile(r"^-?(0|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$").search,
 }
@@ -268,14 +268,18 @@ def _list_causes(value: Any, node: Node, path: str) -> Iterator[Cause]:
                 yield from _list_causes(item, child, _at(path, key))
     elif isinstance(value, list) and node.items is not None:
         if node.list_type in {"set", "map"}:
-            seen: list[Any] = []
-            for index, item in enumerate(value):
-                mark = item
-                if node.list_type == "map" and isinstance(item, dict):
-                    mark = {key: item[key] for key in node.list_keys if key in item}
-                if mark in seen:
-                    yield duplicate(f"{path}[{index}]", mark)
-                seen.append(mark)
+            yield from _duplicates(value, node, path)
         for index, item in enumerate(value):
             if isinstance(item, dict | list):
                 yield from _list_causes(item, node.items, f"{path}[{index}]")
+
+
+def _duplicates(value: list[Any], node: Node, path: str) -> Iterator[Cause]:
+    seen: list[Any] = []
+    for index, item in enumerate(value):
+        mark = item
+        if node.list_type == "map" and isinstance(item, dict):
+            mark = {key: item[key] for key in node.list_keys if key in item}
+        if mark in seen:
+            yield duplicate(f"{path}[{index}]", mark)
+        seen.append(mark)

@@ -1,0 +1,29 @@
+"""A real Prometheus and Alertmanager beside the embedded cluster, configured by the objects in it.
+
+- `config` (with `jobs`, `targets`, `rules`, `receivers`): from objects to files, as the Prometheus Operator does it.
+- `speed`: what is translated for a lab whose clock is faster than the wall's.
+- `processes`: the two servers as child processes.
+- `query`: questions to that Prometheus, and KEDA's reading of the answers.
+- `resources`: metrics.k8s.io; `state_metrics`, `exposition`: series of kube-state-metrics and of the API server.
+- `catcher`: where pages arrive.
+- `facade`: all of it together.
+"""
+
+from stoker.lab.monitoring.catcher import Catcher, Notification
+from stoker.lab.monitoring.facade import Monitoring, MonitoringStatus
+from stoker.lab.monitoring.query import NO_DATA, NoData, QueryError, Range, Readings
+from stoker.lab.monitoring.speed import LabTime, scaled_query
+
+__all__ = [
+    "NO_DATA",
+    "Catcher",
+    "LabTime",
+    "Monitoring",
+    "MonitoringStatus",
+    "NoData",
+    "Notification",
+    "QueryError",
+    "Range",
+    "Readings",
+    "scaled_query",
+]
