@@ -18,6 +18,7 @@ from stoker.lab.api.standard_effects import DEFINITIONS, definition_effects, ser
 from stoker.lab.bootstrap import bootstrap
 from stoker.lab.control import Controller, LabClock, Local, Manager
 from stoker.lab.controllers import controllers, prepare_namespace
+from stoker.lab.controllers.namespaces import CA_FACT
 from stoker.lab.http.app import Application, Hook
 from stoker.lab.store import Store
 
@@ -49,6 +50,7 @@ def assemble(
     path: Path | None,
     *,
     admin_token: str,
+    authority: str = "",
     speed: float = 1.0,
     seed: int | None = None,
     users: dict[str, User] | None = None,
@@ -60,6 +62,7 @@ def assemble(
     Args:
         path: the database; None keeps everything in memory.
         admin_token: bearer token of the administrator.
+        authority: the certificate that clients of the API trust, as PEM; pods find it in ``kube-root-ca.crt``.
         speed: how much faster than the wall the lab's clock runs.
         seed: of uids and generated names; None for what cannot be foreseen.
         users: further tokens and who they stand for.
@@ -67,6 +70,8 @@ def assemble(
         hook: looks at every request before it is answered.
     """
     store = Store(path)
+    if authority:
+        store.set_fact(CA_FACT, authority)
     last = store.fact("last-seen")
     clock = LabClock(speed, not_before=None if last is None else datetime.fromisoformat(last))
     rng = random.Random(secrets.randbits(64) if seed is None else seed)  # noqa: S311 - names and uids are no secrets

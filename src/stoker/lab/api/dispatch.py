@@ -35,12 +35,16 @@ def dispatch(cluster: Cluster, kind: Kind, call: Call, authorizer: Authorizer, t
     Raises:
         ApiError: every refusal.
     """
+    told = kind.custom.warning if kind.custom is not None else ""
     try:
-        return _answer(cluster, kind, call, authorizer, tokens)
+        answer = _answer(cluster, kind, call, authorizer, tokens)
     except ApiError as error:
-        if kind.custom is not None and kind.custom.warning:
-            error.headers["Warning"] = warning(kind.custom.warning)
+        if told:
+            error.headers["Warning"] = warning(told)
         raise
+    if told:
+        answer.headers.insert(0, ("Warning", warning(told)))
+    return answer
 
 
 def _answer(cluster: Cluster, kind: Kind, call: Call, authorizer: Authorizer, tokens: Tokens) -> Answer:

@@ -37,10 +37,8 @@ def set_owners(obj: Object, managed: list[dict[str, Any]]) -> None:
         obj["metadata"].pop("managedFields", None)
 
 
-def warning_headers(kind: Kind, texts: list[str]) -> list[tuple[str, str]]:
-    """Headers of an answer: the deprecation of the version first."""
-    if kind.custom is not None and kind.custom.warning:
-        texts = [kind.custom.warning, *texts]
+def warning_headers(texts: list[str]) -> list[tuple[str, str]]:
+    """Headers of an answer, each text once."""
     return [("Warning", warning(text)) for text in dict.fromkeys(texts)]
 
 

@@ -46,7 +46,7 @@ def patch(cluster: Cluster, kind: Kind, call: Call) -> Answer:
         return new
 
     stored, more = write(cluster, kind, call, change, is_forced=True)
-    return Answer(stored, headers=warning_headers(kind, warnings + more))
+    return Answer(stored, headers=warning_headers(warnings + more))
 
 
 def _patch_value(call: Call, way: str) -> Any:
@@ -155,6 +155,6 @@ def _apply(cluster: Cluster, kind: Kind, call: Call) -> Answer:
             raise not_found(*kind.error_names(), call.name)
         obj = applied(None)
         stored, more = store_new(cluster, kind, call, obj)
-        return Answer(stored, 201, headers=warning_headers(kind, warnings + more))
+        return Answer(stored, 201, headers=warning_headers(warnings + more))
     stored, more = write(cluster, kind, call, applied, is_forced=True)
-    return Answer(stored, headers=warning_headers(kind, warnings + more))
+    return Answer(stored, headers=warning_headers(warnings + more))

@@ -223,7 +223,7 @@ def _replace(review: Review, key: Key, new: Object, old: Object) -> None:
     effects = cluster.effects.get(kind.shelf, _NONE)
     metadata = new["metadata"]
     stored = to_storage(kind, new)
-    is_finished = _is_finished(metadata)
+    is_finished = _is_finished(kind, new)
     if is_finished:
         cluster.store.delete(key, stored)
     else:
@@ -291,7 +291,8 @@ def _prepare_and_validate(kind: Kind, call: Call, old: Object, new: Object) -> l
         prepare = part[0]
     prepare(new, old)
     metadata = new["metadata"]
-    if strategy.has_generation and _counted(kind, new) != _counted(kind, old):
+    counts = strategy.has_generation and call.subresource_name != "status"
+    if counts and _counted(kind, new) != _counted(kind, old):
         metadata["generation"] = int(old["metadata"].get("generation") or 0) + 1
     if kind.is_custom:
         causes = object_meta_update_causes(new, old)
@@ -312,8 +313,11 @@ def _counted(kind: Kind, obj: Object) -> Any:
     return obj.get("spec")
 
 
-def _is_finished(metadata: Object) -> bool:
-    """An object that waited for its finalizers goes with the last of them."""
+def _is_finished(kind: Kind, obj: Object) -> bool:
+    """An object that waited for its finalizers goes with the last of them; a namespace has some in its specification."""
+    metadata = obj["metadata"]
+    if kind.shelf == "namespaces" and (obj.get("spec") or {}).get("finalizers"):
+        return False
     return bool(
         metadata.get("deletionTimestamp")
         and not metadata.get("finalizers")

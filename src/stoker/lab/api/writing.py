@@ -26,7 +26,7 @@ def create(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     _place(kind, call, obj)
     own_fields(cluster, kind, call.manager, None, obj)
     stored, more = store_new(cluster, kind, call, obj)
-    return Answer(stored, 201, headers=warning_headers(kind, warnings + more))
+    return Answer(stored, 201, headers=warning_headers(warnings + more))
 
 
 def _place(kind: Kind, call: Call, obj: Object) -> None:
@@ -61,7 +61,7 @@ def update(cluster: Cluster, kind: Kind, call: Call) -> Answer:
         if kind.strategy.allows_create_on_update and not call.subresource_name:
             own_fields(cluster, kind, call.manager, None, obj)
             stored, more = store_new(cluster, kind, call, obj)
-            return Answer(stored, 201, headers=warning_headers(kind, warnings + more))
+            return Answer(stored, 201, headers=warning_headers(warnings + more))
         raise not_found(*kind.error_names(), call.name)
 
     def replace(old: Object) -> Object:
@@ -70,4 +70,4 @@ def update(cluster: Cluster, kind: Kind, call: Call) -> Answer:
         return new
 
     stored, more = write(cluster, kind, call, replace)
-    return Answer(stored, headers=warning_headers(kind, warnings + more))
+    return Answer(stored, headers=warning_headers(warnings + more))

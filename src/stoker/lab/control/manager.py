@@ -14,7 +14,7 @@ from typing import Protocol
 
 from stoker.lab.control.clock import LabClock
 from stoker.lab.status import ApiError
-from stoker.lab.store import Change, Store, Subscription
+from stoker.lab.store import Change, Key, Store, Subscription
 
 __all__ = ["Controller", "Manager", "Target"]
 
@@ -60,18 +60,23 @@ class Manager:
         self._work = [_Work(controller) for controller in controllers]
         self._wake = asyncio.Event()
         self._stopped = False
+        self._begun = False
 
-    async def run(self) -> None:
-        """Work until `stop`. Everything that is stored already is looked at first."""
+    def begin(self) -> None:
+        """Watch from now on; everything that is stored already is looked at first."""
+        if self._begun:
+            return
+        self._begun = True
         for work in self._work:
             for shelf in work.controller.shelves:
                 subscription = self._store.subscribe(shelf, self._store.revision, self._wake.set)
                 work.subscriptions.append(subscription)
-                from stoker.lab.store import Key
-
                 for place, record in self._store.scan(shelf):
-                    change = Change(Key(shelf, *place), record, None, is_delete=False)
-                    self._enqueue(work, change)
+                    self._enqueue(work, Change(Key(shelf, *place), record, None, is_delete=False))
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        self.begin()
         try:
             while not self._stopped:
                 if not self._step():
@@ -92,6 +97,7 @@ class Manager:
 
     def settle(self, most: int = 100_000) -> None:
         """Work at once until nothing is left that does not wait for its time: for tests, and before `lab up` returns."""
+        self.begin()
         for _ in range(most):
             if not self._step():
                 return

@@ -31,9 +31,7 @@ _MANY = 100
 # --- decisions ----------------------------------------------------------------------------------------------------
 
 
-def _most_recent(
-    earliest: datetime, schedule: Schedule, now: datetime
-) -> tuple[datetime | None, int]:
+def _most_recent(earliest: datetime, schedule: Schedule, now: datetime) -> tuple[datetime | None, int]:
     """The last time between two moments at which something was due, and about how often it was."""
     first = schedule.next(earliest)
     if first is None or now < first:

@@ -150,14 +150,12 @@ def runs_on(workload: Object, node: Object) -> tuple[bool, bool]:
     return not taints, not any(taint["effect"] == "NoExecute" for taint in taints)
 
 
-def on_nodes(
-    workload: Object, nodes: Sequence[Object], pods: _Pods, digest: str, now: datetime
-) -> Changes:
+def on_nodes(workload: Object, nodes: Sequence[Object], pods: _Pods, digest: str, now: datetime) -> Changes:
     """What is missing and what is too much (podsShouldBeOnNode, getUnscheduledPodsWithoutNode)."""
     changes = Changes()
     for node in nodes:
-        name = node["metadata"]["name"]
-        _on_node(changes, workload, runs_on(workload, node), name, pods.get(name, ()), (digest, now))
+        there = pods.get(node["metadata"]["name"], ())
+        _on_node(changes, workload, node, there, (digest, now))
     known = {node["metadata"]["name"] for node in nodes}
     for name, there in pods.items():
         if name not in known:
@@ -166,12 +164,12 @@ def on_nodes(
 
 
 def _on_node(
-    changes: Changes, workload: Object, runs: tuple[bool, bool], node: str, pods: Sequence[Object],
-    version: tuple[str, datetime],
-) -> None:  # fmt: skip
-    shall_run, may_stay = runs
+    changes: Changes, workload: Object, node: Object, pods: Sequence[Object], version: tuple[str, datetime]
+) -> None:
+    shall_run, may_stay = runs_on(workload, node)
+    name = node["metadata"]["name"]
     if shall_run and not pods:
-        changes.create.append(node)
+        changes.create.append(name)
         return
     staying = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     if not may_stay:
@@ -181,9 +179,9 @@ def _on_node(
     for pod in staying:
         phase = (pod.get("status") or {}).get("phase")
         if phase == "Failed":
-            changes.failed.append((pod, node))
+            changes.failed.append((pod, name))
         elif phase == "Succeeded":
-            changes.over.append((pod, node))
+            changes.over.append((pod, name))
         else:
             running.append(pod)
     if not _limits(workload, 1)[0]:
@@ -191,7 +189,7 @@ def _on_node(
     elif len(running) > 1:
         changes.delete += _surplus_of_surge(workload, running, *version)
     elif not running and shall_run:
-        changes.create.append(node)
+        changes.create.append(name)
 
 
 def _surplus_of_surge(workload: Object, running: list[Object], digest: str, now: datetime) -> list[Object]:
@@ -218,7 +216,7 @@ def _surplus_of_surge(workload: Object, running: list[Object], digest: str, now:
 
 
 def _limits(workload: Object, desired: int) -> tuple[int, int]:
-    """maxSurge and maxUnavailable; never both zero."""
+    """Surge and unavailability as counts; never both zero."""
     strategy = workload["spec"].get("updateStrategy") or {}
     if strategy.get("type") != "RollingUpdate":
         return 0, 0
@@ -234,7 +232,9 @@ def _is_updated(workload: Object, pod: Object, digest: str) -> bool:
     return labels.get(HASH) == digest or (bool(generation) and labels.get(_GENERATION_LABEL) == generation)
 
 
-def _versions(workload: Object, pods: Sequence[Object], digest: str) -> tuple[Object | None, Object | None, bool]:
+def _versions(
+    workload: Object, pods: Sequence[Object], digest: str
+) -> tuple[Object | None, Object | None, bool]:
     """The new and the old daemon of a node; False where there are two of either."""
     new: Object | None = None
     old: Object | None = None
@@ -252,9 +252,7 @@ def _versions(workload: Object, pods: Sequence[Object], digest: str) -> tuple[Ob
     return new, old, True
 
 
-def roll(
-    workload: Object, nodes: Sequence[Object], pods: _Pods, digest: str, now: datetime
-) -> Changes:
+def roll(workload: Object, nodes: Sequence[Object], pods: _Pods, digest: str, now: datetime) -> Changes:
     """One step of a rolling update."""
     wanting = {node["metadata"]["name"] for node in nodes if runs_on(workload, node)[0]}
     surge, unavailable = _limits(workload, len(wanting))

@@ -108,9 +108,7 @@ class DaemonSets:
         current = max(equal, key=lambda one: int(one["revision"]))
         if int(current["revision"]) < number:
             metadata = current["metadata"]
-            fresh = self._local.get(
-                "apps/v1", "ControllerRevision", metadata["namespace"], metadata["name"]
-            )
+            fresh = self._local.get("apps/v1", "ControllerRevision", metadata["namespace"], metadata["name"])
             if fresh is not None:
                 fresh["revision"] = number
                 self._local.update(fresh)
@@ -128,9 +126,7 @@ class DaemonSets:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-            there = self._local.get(
-                "apps/v1", "ControllerRevision", workload["metadata"]["namespace"], name
-            )
+            there = self._local.get("apps/v1", "ControllerRevision", workload["metadata"]["namespace"], name)
             if there is not None and there["data"] == wanted["data"]:
                 return there
             status = workload.setdefault("status", {})

@@ -152,9 +152,7 @@ class DisruptionBudgets:
             return None
         selector = budget["spec"].get("selector")
         pods = [
-            pod
-            for pod in self._pods.all(target[0])
-            if matches(selector, pod["metadata"].get("labels") or {})
+            pod for pod in self._pods.all(target[0]) if matches(selector, pod["metadata"].get("labels") or {})
         ]
         if not pods:
             self._tell(budget, "Normal", "NoPods", "No matching pods found")
@@ -271,9 +269,7 @@ def selector_text(selector: Object | None) -> str:
     """A LabelSelector as Go prints it with ``%v``."""
     if selector is None:
         return "nil"
-    labels = "".join(
-        f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items())
-    )
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
     expressions = "".join(
         f"LabelSelectorRequirement{{Key:{one['key']},Operator:{one['operator']},Values:[{' '.join(one.get('values') or ())}],}},"
         for one in selector.get("matchExpressions") or ()

@@ -1,40 +1,41 @@
-"""Where a Service's traffic may go: EndpointSlices and Endpoints. Pure.
+"""Where a Service's traffic may go: EndpointSlices. Pure.
 
-Sources: k8s.io/endpointslice {reconciler.go,utils.go,util/}, kubernetes pkg/controller/endpoint/endpoints_controller.go.
+Source: k8s.io/endpointslice {reconciler.go,utils.go,util/}.
 """
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from stoker.lab.controllers.objects import Object, controller_reference, is_ready
 
 __all__ = [
     "CHANGED_AT",
+    "HEADLESS",
     "MANAGED_BY",
     "SLICES",
     "Slices",
+    "addresses_of",
     "belongs",
-    "endpoints_of",
     "families",
+    "has_hostname",
     "is_headless",
     "plan_slices",
     "port_of",
+    "ports_key",
+    "ports_of",
+    "target_of",
 ]
 
 SLICES = "endpointslice-controller.k8s.io"
 CHANGED_AT = "endpoints.kubernetes.io/last-change-trigger-time"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _SERVICE_NAME = "kubernetes.io/service-name"
-_HEADLESS = "service.kubernetes.io/headless"
-_RESERVED = frozenset((_SERVICE_NAME, MANAGED_BY, _HEADLESS))
-_ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
-_ENDPOINTS_CONTROLLER = "endpoint-controller"
-_OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
-# --max-endpoints-per-slice, maxCapacity of Endpoints.
+HEADLESS = "service.kubernetes.io/headless"
+_RESERVED = frozenset((_SERVICE_NAME, MANAGED_BY, HEADLESS))
+# --max-endpoints-per-slice.
 _MOST_IN_SLICE = 100
-_MOST_IN_ENDPOINTS = 1000
+# Ports, and endpoints by what tells them apart.
+_Group = tuple[list[Object], dict[str, Object]]
 
 
 def is_headless(service: Object) -> bool:
@@ -76,7 +77,7 @@ def port_of(pod: Object, port: Object) -> int | None:
     return None
 
 
-def _ports(service: Object, pod: Object) -> list[Object]:
+def ports_of(service: Object, pod: Object) -> list[Object]:
     found = []
     for port in service["spec"].get("ports") or ():
         number = port_of(pod, port)
@@ -88,7 +89,7 @@ def _ports(service: Object, pod: Object) -> list[Object]:
     return found
 
 
-def _has_hostname(pod: Object, service: Object) -> bool:
+def has_hostname(pod: Object, service: Object) -> bool:
     spec, metadata = pod["spec"], pod["metadata"]
     return bool(
         spec.get("hostname")
@@ -120,40 +121,22 @@ def plan_slices(
     plan.delete += [one for one in existing if one["addressType"] not in wanted]
     for family in wanted:
         there = [one for one in existing if one["addressType"] == family]
-        _plan_family(plan, service, pods, there, family, node)
+        mine = _plan_family(service, _by_ports(plan, service, pods, family, node), there, family)
+        plan.create += mine.create
+        plan.update += mine.update
+        plan.delete += mine.delete
     return plan
 
 
 def _plan_family(
-    plan: Slices,
-    service: Object,
-    pods: Sequence[Object],
-    existing: Sequence[Object],
-    family: str,
-    node: Callable[[str], Object | None],
-) -> None:
-    by_ports: dict[str, tuple[list[Object], dict[str, Object]]] = {}
-    for pod in pods:
-        if not belongs(pod, includes_terminating=True):
-            continue
-        ports = _ports(service, pod)
-        group = by_ports.setdefault(_ports_key(ports), (ports, {}))[1]
-        name = pod["spec"].get("nodeName", "")
-        host = node(name)
-        if host is None and not service["spec"].get("publishNotReadyAddresses"):
-            plan.unknown_nodes.add(name)
-            continue
-        endpoint = _endpoint(pod, host, service, family)
-        if endpoint["addresses"]:
-            group[_endpoint_key(endpoint)] = endpoint
+    service: Object, by_ports: Mapping[str, _Group], existing: Sequence[Object], family: str
+) -> Slices:
     mine = Slices()
     there: dict[str, list[Object]] = {}
+    uid = service["metadata"]["uid"]
     for one in existing:
-        if any(
-            owner["uid"] == service["metadata"]["uid"]
-            for owner in one["metadata"].get("ownerReferences") or ()
-        ):
-            there.setdefault(_ports_key(one.get("ports") or []), []).append(one)
+        if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or ()):
+            there.setdefault(ports_key(one.get("ports") or []), []).append(one)
         else:
             mine.delete.append(one)
     for key, (ports, endpoints) in by_ports.items():
@@ -168,9 +151,28 @@ def _plan_family(
         else:
             mine.create.append(empty)
     _reuse(mine, service)
-    plan.create += mine.create
-    plan.update += mine.update
-    plan.delete += mine.delete
+    return mine
+
+
+def _by_ports(
+    plan: Slices, service: Object, pods: Iterable[Object], family: str, node: Callable[[str], Object | None]
+) -> dict[str, _Group]:
+    """Endpoints of pods with the same ports together, by what tells them apart."""
+    found: dict[str, _Group] = {}
+    for pod in pods:
+        if not belongs(pod, includes_terminating=True):
+            continue
+        ports = ports_of(service, pod)
+        group = found.setdefault(ports_key(ports), (ports, {}))[1]
+        name = pod["spec"].get("nodeName", "")
+        host = node(name)
+        if host is None and not service["spec"].get("publishNotReadyAddresses"):
+            plan.unknown_nodes.add(name)
+            continue
+        endpoint = _endpoint(pod, host, service, family)
+        if endpoint["addresses"]:
+            group[_endpoint_key(endpoint)] = endpoint
+    return found
 
 
 def _fill(
@@ -264,7 +266,7 @@ def _labels(service: Object) -> dict[str, str]:
     labels = service["metadata"].get("labels") or {}
     found = {key: value for key, value in labels.items() if key not in _RESERVED}
     if is_headless(service):
-        found[_HEADLESS] = ""
+        found[HEADLESS] = ""
     found[_SERVICE_NAME] = service["metadata"]["name"]
     found[MANAGED_BY] = SLICES
     return found
@@ -278,7 +280,7 @@ def _is_same_placeholder(old: Object, new: Object) -> bool:
     )
 
 
-def _ports_key(ports: Iterable[Object]) -> str:
+def ports_key(ports: Iterable[Object]) -> str:
     return repr(
         sorted(
             (one.get("name") or "", one.get("protocol", "TCP"), one.get("port"), one.get("appProtocol") or "")
@@ -299,15 +301,15 @@ def _endpoint(pod: Object, node: Object | None, service: Object, family: str) ->
     is_going = bool(pod["metadata"].get("deletionTimestamp"))
     publishes = bool(service["spec"].get("publishNotReadyAddresses"))
     found: Object = {
-        "addresses": _addresses(pod, family),
+        "addresses": addresses_of(pod, family),
         "conditions": {
             "ready": publishes or (is_serving and not is_going),
             "serving": is_serving,
             "terminating": is_going,
         },
-        "targetRef": _target(pod),
+        "targetRef": target_of(pod),
     }
-    if _has_hostname(pod, service):
+    if has_hostname(pod, service):
         found["hostname"] = pod["spec"]["hostname"]
     if pod["spec"].get("nodeName"):
         found["nodeName"] = pod["spec"]["nodeName"]
@@ -317,7 +319,7 @@ def _endpoint(pod: Object, node: Object | None, service: Object, family: str) ->
     return found
 
 
-def _target(pod: Object) -> Object:
+def target_of(pod: Object) -> Object:
     metadata = pod["metadata"]
     return {
         "kind": "Pod",
@@ -327,95 +329,7 @@ def _target(pod: Object) -> Object:
     }
 
 
-def _addresses(pod: Object, family: str) -> list[str]:
+def addresses_of(pod: Object, family: str) -> list[str]:
     status = pod.get("status") or {}
     found = [one["ip"] for one in status.get("podIPs") or () if one.get("ip")]
     return [one for one in found or [status["podIP"]] if (":" in one) == (family == "IPv6")]
-
-
-# --- Endpoints ----------------------------------------------------------------------------------------------------
-
-
-def endpoints_of(service: Object, pods: Iterable[Object], before: Object | None) -> Object | None:
-    """The Endpoints of a Service; None where they are right as they are."""
-    subsets = _subsets(service, pods)
-    metadata = service["metadata"]
-    labels = dict(metadata.get("labels") or {})
-    labels.pop(_HEADLESS, None)
-    if is_headless(service):
-        labels[_HEADLESS] = ""
-    labels[_ENDPOINTS_MANAGED_BY] = _ENDPOINTS_CONTROLLER
-    found: Object = {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "labels": labels},
-    }
-    if before is not None:
-        found["metadata"] = {**before["metadata"], "labels": labels}
-        if (before.get("subsets") or []) == subsets and before["metadata"].get("labels") == labels:
-            return None
-    annotations = dict(found["metadata"].get("annotations") or {})
-    annotations.pop(_OVER_CAPACITY, None)
-    if _truncate(subsets):
-        annotations[_OVER_CAPACITY] = "truncated"
-    if annotations:
-        found["metadata"]["annotations"] = annotations
-    if subsets:
-        found["subsets"] = subsets
-    return found
-
-
-def _subsets(service: Object, pods: Iterable[Object]) -> list[Object]:
-    """Addresses with the same ports together, ready ones and others (RepackSubsets)."""
-    publishes = bool(service["spec"].get("publishNotReadyAddresses"))
-    groups: dict[str, tuple[list[Object], dict[str, list[Object]]]] = {}
-    family = families(service)[0]
-    for pod in pods:
-        if not belongs(pod, includes_terminating=publishes):
-            continue
-        addresses = _addresses(pod, family)
-        ports = _ports(service, pod)
-        if not addresses or (not ports and (service["spec"].get("ports") or not is_headless(service))):
-            continue
-        address: Object = {"ip": addresses[0]}
-        if _has_hostname(pod, service):
-            address["hostname"] = pod["spec"]["hostname"]
-        if pod["spec"].get("nodeName"):
-            address["nodeName"] = pod["spec"]["nodeName"]
-        address["targetRef"] = _target(pod)
-        group = groups.setdefault(_ports_key(ports), (ports, {}))[1]
-        state = "addresses" if publishes or is_ready(pod) else "notReadyAddresses"
-        group.setdefault(state, []).append(address)
-    found = []
-    for ports, states in groups.values():
-        subset: Object = {
-            state: sorted(states[state], key=_by_address)
-            for state in ("addresses", "notReadyAddresses")
-            if state in states
-        }
-        if ports:
-            subset["ports"] = [_endpoints_port(port) for port in ports]
-        found.append(subset)
-    return found
-
-
-def _endpoints_port(port: Mapping[str, Any]) -> Object:
-    return {key: value for key, value in port.items() if key != "name" or value}
-
-
-def _by_address(address: Object) -> tuple[bytes, str]:
-    return ipaddress.ip_address(address["ip"]).packed, address["targetRef"]["uid"]
-
-
-def _truncate(subsets: list[Object]) -> bool:
-    """Leave out what is more than Endpoints may hold: ready addresses are kept first."""
-    left = _MOST_IN_ENDPOINTS
-    is_cut = False
-    for state in ("addresses", "notReadyAddresses"):
-        for subset in subsets:
-            addresses = subset.get(state) or []
-            if len(addresses) > left:
-                is_cut = True
-                subset[state] = addresses[:left]
-            left -= len(subset.get(state) or ())
-    return is_cut

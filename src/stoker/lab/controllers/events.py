@@ -53,6 +53,12 @@ class _Memory:
         self.said: OrderedDict[tuple[str, ...], _Said] = OrderedDict()
         self.gathered: OrderedDict[tuple[str, ...], _Gathered] = OrderedDict()
         self.buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
+        self._last = 0
+
+    def nanoseconds(self, now: datetime) -> int:
+        """The time in nanoseconds, never the same twice: events are named by it."""
+        self._last = max(self._last + 1, int(now.timestamp() * 1e6) * 1000)
+        return self._last
 
     def is_spam(self, key: tuple[str, ...], now: datetime) -> bool:
         bucket = self.buckets.get(key)
@@ -93,7 +99,7 @@ def _kept(memory: OrderedDict[tuple[str, ...], _T], key: tuple[str, ...], value:
 _MEMORIES: WeakKeyDictionary[Cluster, _Memory] = WeakKeyDictionary()
 
 
-def record(
+def record(  # noqa: PLR0917 - six words of one sentence
     local: Local,
     obj: Object,
     type: str,  # noqa: A002 - the API's word
@@ -126,7 +132,8 @@ def record(
         if said is not None and _again(local, namespace, said, text):
             memory.said.move_to_end(key)
             return
-        event = _event(obj, involved, now, (type, reason, text, component))
+        event = _event(obj, involved, memory.nanoseconds(now), (type, reason, text, component))
+        event |= {"firstTimestamp": timestamp(now), "lastTimestamp": timestamp(now)}
         name = local.create(event)["metadata"]["name"]
     except ApiError:
         # A namespace on its way out takes no events; neither does a full one.
@@ -147,23 +154,20 @@ def _reference(obj: Object) -> Object:
     return {key: value for key, value in found.items() if value}
 
 
-def _event(obj: Object, involved: Object, now: datetime, said: tuple[str, str, str, str]) -> Object:
+def _event(obj: Object, involved: Object, nanoseconds: int, said: tuple[str, str, str, str]) -> Object:
     kind, reason, message, component = said
-    at = timestamp(now)
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
             # makeEvent: the object's name and the time in nanoseconds.
-            "name": f"{obj['metadata']['name']}.{int(now.timestamp() * 1e6) * 1000:x}",
+            "name": f"{obj['metadata']['name']}.{nanoseconds:x}",
             "namespace": obj["metadata"].get("namespace") or "default",
         },
         "involvedObject": involved,
         "reason": reason,
         "message": message[:_LONGEST_MESSAGE],
         "source": {"component": component},
-        "firstTimestamp": at,
-        "lastTimestamp": at,
         "count": 1,
         "type": kind,
         "reportingComponent": component,

@@ -6,6 +6,7 @@ The graph follows the store write by write, so it is never behind, and needs no 
 asked of the store.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _IGNORED = frozenset(("events",))
 
 _Place = tuple[str, str, str]
+_LATE: Target = ("", "")
+_LATE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ class _Graph:
         self._nodes: dict[_Place, _Node] = {}
         self._dependents: dict[str, dict[_Place, None]] = {}
         self._subscriptions: dict[str, Subscription] = {}
+        # Changes of kinds that came after the manager began to watch.
+        self.late: deque[Change] | None = None
         self.follow_kinds()
+        self.late = deque()
 
     def follow_kinds(self) -> None:
         """Follow every kind that is served and not followed yet."""
@@ -61,17 +67,19 @@ class _Graph:
             for (namespace, name), record in self._store.scan(kind.shelf):
                 self._put((kind.shelf, namespace, name), record)
             self._subscriptions[kind.shelf] = self._store.subscribe(
-                kind.shelf, self._store.revision, self._follow(kind.shelf)
+                kind.shelf, self._store.revision, self._follow(kind.shelf, self.late)
             )
 
     def shelves(self) -> list[str]:
         return sorted(self._subscriptions)
 
-    def _follow(self, shelf: str) -> Callable[[], None]:
+    def _follow(self, shelf: str, late: deque[Change] | None) -> Callable[[], None]:
         def take() -> None:
             changes = self._subscriptions[shelf].changes
             while changes:
                 change = changes.popleft()
+                if late is not None:
+                    late.append(change)
                 place = (shelf, change.key.namespace, change.key.name)
                 self._drop(place)
                 if not change.is_delete:
@@ -150,7 +158,16 @@ class GarbageCollector:
     def targets(self, change: Change) -> Iterator[Target]:
         if change.key.resource == _DEFINITIONS:
             self._graph.follow_kinds()
-            self.shelves = self._graph.shelves()
+            yield _LATE
+        yield from self._targets(change)
+        yield from self._late()
+
+    def _late(self) -> Iterator[Target]:
+        late = self._graph.late
+        while late:
+            yield from self._targets(late.popleft())
+
+    def _targets(self, change: Change) -> Iterator[Target]:
         place = (change.key.resource, change.key.namespace, change.key.name)
         now = None if change.is_delete else self._graph.node_of(change.record)
         before = None if change.before is None else self._graph.node_of(change.before)
@@ -172,6 +189,11 @@ class GarbageCollector:
                 yield _target((kind.shelf, namespace, owner["name"]))
 
     def reconcile(self, target: Target) -> float | None:
+        if target == _LATE:
+            # The manager watches the kinds that it knew; what others do is looked at now and then.
+            for one in list(self._late()):
+                self.reconcile(one)
+            return _LATE_S
         place = _place(target)
         node = self._graph.get(place)
         if node is not None:

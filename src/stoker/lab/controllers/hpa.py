@@ -17,7 +17,7 @@ from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
 from stoker.lab.controllers.cache import Caches
 from stoker.lab.controllers.events import record
-from stoker.lab.controllers.hpa_readings import Found, read
+from stoker.lab.controllers.hpa_readings import Asked, Found, count_ready, read
 from stoker.lab.controllers.metrics import MetricsSource
 from stoker.lab.controllers.objects import Object
 from stoker.lab.status import ApiError
@@ -50,16 +50,23 @@ _STABILIZED = {
 }
 
 
-def set_condition(conditions: list[Object], kind: str, status: bool, reason: str, message: str, at: str) -> None:  # noqa: FBT001, PLR0917 - a row of a table
-    """Put a condition in its place; its time is that of its last change of status (setConditionInList)."""
-    word = "True" if status else "False"
+def set_condition(conditions: list[Object], kind: str, word: str, told: tuple[str, str], at: str) -> None:
+    """Put a condition in its place; its time is that of its last change of status (setConditionInList).
+
+    Args:
+        conditions: changed.
+        kind: of the condition.
+        word: its status: ``True`` or ``False``.
+        told: its reason and its message.
+        at: now.
+    """
     found = next((one for one in conditions if one["type"] == kind), None)
     if found is None:
         found = {"type": kind}
         conditions.append(found)
     if found.get("status") != word:
         found["lastTransitionTime"] = at
-    found.update(status=word, reason=reason, message=message)
+    found.update(status=word, reason=told[0], message=told[1])
 
 
 class Autoscalers:
@@ -110,6 +117,7 @@ class _Sync:
         self._conditions: list[Object] = self._status.setdefault("conditions", [])
         self._at = local.cluster.now()
         self._namespace = autoscaler["metadata"]["namespace"]
+        self._ready: int | None = None
 
     def run(self) -> None:
         target = self._autoscaler["spec"]["scaleTargetRef"]
@@ -127,7 +135,7 @@ class _Sync:
         spec = parse_hpa(self._autoscaler)
         found = self._read_all(spec, scale, current)
         decision = self._decide(spec, current, found, int(scale["status"].get("replicas") or 0))
-        if self._is_unreadable(found, decision, current):
+        if _is_unreadable(decision, current):
             self._give_up(spec, current, found)
             return
         self._carry_out(kind, scale, (spec, current, decision), found)
@@ -182,21 +190,16 @@ class _Sync:
             )
             return []
         entries = self._autoscaler["spec"].get("metrics") or _DEFAULT_METRICS
-        counts = current, int(scale["status"].get("replicas") or 0)
-        pods = self._pods(scale)
-        return [
-            read(
-                entry,
-                spec,
-                metric,
-                self._metrics,
-                pods,
-                counts,
-                namespace=self._namespace,
-                now=self._local.cluster.clock(),
-            )
-            for entry, metric in zip(entries, spec.metrics, strict=True)
-        ]
+        self._ready = count_ready(pods := self._pods(scale))
+        asked = Asked(
+            self._metrics,
+            pods,
+            current,
+            int(scale["status"].get("replicas") or 0),
+            self._namespace,
+            self._local.cluster.clock(),
+        )
+        return [read(entry, spec, metric, asked) for entry, metric in zip(entries, spec.metrics, strict=True)]
 
     def _decide(self, spec: HpaSpec, current: int, found: list[Found], status: int) -> HpaDecision:
         by_metric = dict(zip((id(metric) for metric in spec.metrics), found, strict=False))
@@ -206,11 +209,7 @@ class _Sync:
             return one.reading if one is not None else Reading(error="selector is required")
 
         now = self._local.cluster.clock().timestamp()
-        ready = sum(sample.ready is True for one in found for sample in one.reading.pods) if found else None
-        return sync(spec, self._state, current, reading, now, ready=ready or None, status=status)
-
-    def _is_unreadable(self, found: list[Found], decision: HpaDecision, current: int) -> bool:
-        return not decision.active and decision.reason != "ScalingDisabled" and decision.replicas == current
+        return sync(spec, self._state, current, reading, now, ready=self._ready, status=status)
 
     def _give_up(self, spec: HpaSpec, current: int, found: list[Found]) -> None:
         """A metric cannot be read, and the others must not scale down."""
@@ -294,7 +293,7 @@ class _Sync:
         write_scale(self._local.cluster, kind, call)
 
     def _set(self, kind: str, status: bool, reason: str, message: str) -> None:  # noqa: FBT001
-        set_condition(self._conditions, kind, status, reason, message, self._at)
+        set_condition(self._conditions, kind, str(status), (reason, message), self._at)
 
     def _set_counts(self, current: int, desired: int, found: list[Found]) -> None:
         self._status["currentReplicas"] = current
@@ -315,6 +314,11 @@ class _Sync:
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
         record(self._local, self._autoscaler, kind, reason, message, _COMPONENT)
+
+
+def _is_unreadable(decision: HpaDecision, current: int) -> bool:
+    """Whether metrics that cannot be read keep the count where it is."""
+    return not decision.active and decision.reason != "ScalingDisabled" and decision.replicas == current
 
 
 def _reason(spec: HpaSpec, current: int, decision: HpaDecision, best: Found | None) -> str:

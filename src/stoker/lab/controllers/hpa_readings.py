@@ -17,7 +17,7 @@ from stoker.twin.autoscaler.controller import Reading
 from stoker.twin.autoscaler.hpa import HpaSpec, Metric
 from stoker.twin.autoscaler.replicas import NoMetricsError, PodSample, replicas_for
 
-__all__ = ["Found", "read"]
+__all__ = ["Asked", "Found", "count_ready", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +40,54 @@ class Found:
     told: str = ""
 
 
-def read(
-    entry: Object, spec: HpaSpec, metric: Metric, source: MetricsSource, pods: Sequence[Object], counts: tuple[int, int],
-    *, namespace: str, now: datetime,
-) -> Found:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom to ask, about what.
+
+    Attributes:
+        source: the metrics APIs.
+        pods: of the target.
+        wanted: ``spec.replicas`` of the target, and ``there`` its ``status.replicas``.
+        namespace: of the HPA.
+        now: the time.
+    """
+
+    source: MetricsSource
+    pods: Sequence[Object]
+    wanted: int
+    there: int
+    namespace: str
+    now: datetime
+
+
+def read(entry: Object, spec: HpaSpec, metric: Metric, asked: Asked) -> Found:
     """Ask for one metric.
 
     Args:
         entry: of ``spec.metrics``.
         spec: the HPA as the twin reads it.
         metric: the entry as the twin reads it.
-        source: the metrics APIs.
-        pods: of the target.
-        counts: ``spec.replicas`` and ``status.replicas`` of the target.
-        namespace: of the HPA.
-        now: the time.
+        asked: whom, about what.
     """
     try:
-        reading, status = _ASK[metric.kind](entry, metric, source, pods, namespace, counts[1], now)
-        proposal = _propose(spec, metric, reading, pods, counts, now)
+        reading, status = _ASK[metric.kind](entry, metric, asked)
+        proposal = _propose(spec, metric, reading, asked)
     except (MetricsError, NoMetricsError) as error:
         text = f"{_lead(entry, metric)}{error}"
-        told = f"{_told(entry, metric)}: {text}"
-        return Found(Reading(error=text), None, "", {}, text, told)
+        return Found(Reading(error=text), None, "", {}, text, f"{_told(entry, metric)}: {text}")
     return Found(reading, proposal, _name(entry, metric), status)
 
 
-def _propose(
-    spec: HpaSpec, metric: Metric, reading: Reading, pods: Sequence[Object], counts: tuple[int, int], now: datetime
-) -> int:  # fmt: skip
-    ready = sum(_is_running(pod) and _ready(pod)[0] is True for pod in pods)
+def _propose(spec: HpaSpec, metric: Metric, reading: Reading, asked: Asked) -> int:
     return replicas_for(
         spec,
         metric,
-        counts[0],
+        asked.wanted,
         value=reading.value,
         pods=reading.pods,
-        ready=ready,
-        status=counts[1],
-        now=now.timestamp(),
+        ready=count_ready(asked.pods),
+        status=asked.there,
+        now=asked.now.timestamp(),
     )
 
 
@@ -96,10 +105,6 @@ def _lead(entry: Object, metric: Metric) -> str:
     if metric.kind in {"Resource", "ContainerResource"}:
         what = "utilization" if metric.target == "Utilization" else "usage"
         return f"failed to get {source['name']} {what}: "
-    if metric.kind == "Pods":
-        return ""
-    if metric.target == "AverageValue":
-        return ""
     return ""
 
 
@@ -118,7 +123,11 @@ def _told(entry: Object, metric: Metric) -> str:
             return f"{text}: failed to get external metric {metric.name}"
         case "Object":
             text = "failed to get object metric value"
-            return f"{text}: failed to get {metric.name} object metric" if metric.target == "AverageValue" else text
+            return (
+                f"{text}: failed to get {metric.name} object metric"
+                if metric.target == "AverageValue"
+                else text
+            )
     return "failed to get pods metric value"
 
 
@@ -144,15 +153,12 @@ def _milli(value: float, form: str = "decimal") -> str:
 # --- asking -------------------------------------------------------------------------------------------------------
 
 
-def _ask_resource(
-    entry: Object, metric: Metric, source: MetricsSource, pods: Sequence[Object], namespace: str, status: int, now: datetime
-) -> tuple[Reading, Object]:  # fmt: skip
-    del status
+def _ask_resource(entry: Object, metric: Metric, asked: Asked) -> tuple[Reading, Object]:
     wanted = _source(entry, metric)
     container = str(wanted.get("container") or "")
-    names = [pod["metadata"]["name"] for pod in pods]
+    names = [pod["metadata"]["name"] for pod in asked.pods]
     try:
-        usages = source.resource(namespace, names, metric.name, container)
+        usages = asked.source.resource(asked.namespace, names, metric.name, container)
     except MetricsError as error:
         raise MetricsError(
             f"unable to get metrics for resource {metric.name}: unable to fetch metrics from resource metrics API: {error}"
@@ -164,78 +170,69 @@ def _ask_resource(
     needs_request = metric.target == "Utilization"
     samples = [
         _sample(pod, usages, _request(pod, metric.name, container) if needs_request and usages else 0.0)
-        for pod in pods
+        for pod in asked.pods
     ]
     _check_samples(samples)
-    current = _current(metric, samples, now)
+    current = _current(metric, samples, asked.now)
     if needs_request and current is not None:
-        _check_requests(pods, metric.name, container)
+        _check_requests(asked.pods, metric.name, container)
     found: Object = {"name": metric.name, "current": current or {}}
     if container:
         found["container"] = container
     return Reading(pods=samples), {"type": metric.kind, _field(metric): found}
 
 
-def _ask_pods(
-    entry: Object, metric: Metric, source: MetricsSource, pods: Sequence[Object], namespace: str, status: int, now: datetime
-) -> tuple[Reading, Object]:  # fmt: skip
-    del status
+def _ask_pods(entry: Object, metric: Metric, asked: Asked) -> tuple[Reading, Object]:
     identity = _source(entry, metric)["metric"]
-    names = [pod["metadata"]["name"] for pod in pods]
+    names = [pod["metadata"]["name"] for pod in asked.pods]
     try:
-        usages = source.pods(namespace, names, metric.name, identity.get("selector"))
+        usages = asked.source.pods(asked.namespace, names, metric.name, identity.get("selector"))
     except MetricsError as error:
         raise MetricsError(
             f"unable to get metric {metric.name}: unable to fetch metrics from custom metrics API: {error}"
         ) from error
     if not usages:
-        raise MetricsError(
-            f"unable to get metric {metric.name}: no metrics returned from custom metrics API"
-        )
-    samples = [_sample(pod, usages, 0.0) for pod in pods]
+        raise MetricsError(f"unable to get metric {metric.name}: no metrics returned from custom metrics API")
+    samples = [_sample(pod, usages, 0.0) for pod in asked.pods]
     _check_samples(samples)
-    current = _current(metric, samples, now) or {}
+    current = _current(metric, samples, asked.now) or {}
     return Reading(pods=samples), {"type": "Pods", "pods": {"metric": identity, "current": current}}
 
 
-def _ask_object(
-    entry: Object, metric: Metric, source: MetricsSource, pods: Sequence[Object], namespace: str, status: int, now: datetime
-) -> tuple[Reading, Object]:  # fmt: skip
-    del pods, now
+def _ask_object(entry: Object, metric: Metric, asked: Asked) -> tuple[Reading, Object]:
     wanted = _source(entry, metric)
     about = wanted["describedObject"]
     try:
-        value = source.object(namespace, about, metric.name, wanted["metric"].get("selector"))
+        value = asked.source.object(asked.namespace, about, metric.name, wanted["metric"].get("selector"))
     except MetricsError as error:
         raise MetricsError(
-            f"unable to get metric {metric.name}: {about['kind']} on {namespace} {about['name']}/"
+            f"unable to get metric {metric.name}: {about['kind']} on {asked.namespace} {about['name']}/"
             f"unable to fetch metrics from custom metrics API: {error}"
         ) from error
-    found = {"describedObject": about, "metric": wanted["metric"], "current": _whole(metric, value, status)}
+    found = {
+        "describedObject": about,
+        "metric": wanted["metric"],
+        "current": _whole(metric, value, asked.there),
+    }
     return Reading(value=value), {"type": "Object", "object": found}
 
 
-def _ask_external(
-    entry: Object, metric: Metric, source: MetricsSource, pods: Sequence[Object], namespace: str, status: int, now: datetime
-) -> tuple[Reading, Object]:  # fmt: skip
-    del pods, now
+def _ask_external(entry: Object, metric: Metric, asked: Asked) -> tuple[Reading, Object]:
     identity = _source(entry, metric)["metric"]
     selector = identity.get("selector")
-    lead = f"unable to get external metric {namespace}/{metric.name}/{selector_text(selector)}: "
+    lead = f"unable to get external metric {asked.namespace}/{metric.name}/{selector_text(selector)}: "
     try:
-        values = source.external(namespace, metric.name, selector)
+        values = asked.source.external(asked.namespace, metric.name, selector)
     except MetricsError as error:
         raise MetricsError(f"{lead}unable to fetch metrics from external metrics API: {error}") from error
     if not values:
         raise MetricsError(f"{lead}no metrics returned from external metrics API")
     total = sum(values)
-    found = {"metric": identity, "current": _whole(metric, total, status)}
+    found = {"metric": identity, "current": _whole(metric, total, asked.there)}
     return Reading(value=total), {"type": "External", "external": found}
 
 
-_Ask = Callable[
-    [Object, Metric, MetricsSource, Sequence[Object], str, int, datetime], tuple[Reading, Object]
-]
+_Ask = Callable[[Object, Metric, Asked], tuple[Reading, Object]]
 _ASK: dict[str, _Ask] = {
     "Resource": _ask_resource,
     "ContainerResource": _ask_resource,
@@ -258,8 +255,9 @@ def _whole(metric: Metric, value: float, status: int) -> Object:
 # --- pods ---------------------------------------------------------------------------------------------------------
 
 
-def _is_running(pod: Object) -> bool:
-    return bool((pod.get("status") or {}).get("phase") == "Running")
+def count_ready(pods: Sequence[Object]) -> int:
+    """Pods that run and are ready (getReadyPodsCount)."""
+    return sum((pod.get("status") or {}).get("phase") == "Running" and _ready(pod)[0] is True for pod in pods)
 
 
 def _ready(pod: Object) -> tuple[bool | None, float]:

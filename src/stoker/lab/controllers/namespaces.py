@@ -22,6 +22,8 @@ __all__ = ["CA_FACT", "Namespaces", "Remains", "namespace_conditions", "prepare_
 CA_FACT = "ca.crt"
 _FINALIZER = "kubernetes"
 _SHELF = "namespaces"
+# namespaceDeletionGracePeriod: others hear of the deletion before its content goes.
+_GRACE_S = 5.0
 # finalizerEstimateSeconds: how long finalizers are given before the content is looked at again.
 _FINALIZERS_S = 15.0
 _DESCRIPTION = (
@@ -168,7 +170,11 @@ class Namespaces:
         self._going.add(name)
         if not (namespace.get("spec") or {}).get("finalizers"):
             return None
-        remains, wait = self._empty(name, moment(namespace["metadata"]["deletionTimestamp"]))
+        since = moment(namespace["metadata"]["deletionTimestamp"])
+        left = _GRACE_S - (self._local.cluster.clock() - since).total_seconds()
+        if left > 0:
+            return left
+        remains, wait = self._empty(name, since)
         namespace = self._report(namespace, remains)
         if wait:
             return wait / 2 + 1

@@ -22,9 +22,7 @@ def revision_data(workload: Object) -> Object:
 
 def apply_revision(workload: Object, revision: Object) -> Object:
     """The workload with the template that a revision keeps (ApplyRevision)."""
-    template = {
-        key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"
-    }
+    template = {key: value for key, value in revision["data"]["spec"]["template"].items() if key != "$patch"}
     return {**workload, "spec": {**workload["spec"], "template": template}}
 
 

@@ -85,9 +85,7 @@ class Schedule:
         for hour in self.hours:
             for minute in self.minutes:
                 for fold in (0, 1):
-                    there = datetime(
-                        day.year, day.month, day.day, hour, minute, tzinfo=self.where, fold=fold
-                    )
+                    there = datetime(day.year, day.month, day.day, hour, minute, tzinfo=self.where, fold=fold)
                     moment = there.astimezone(UTC)
                     if moment.astimezone(self.where).replace(tzinfo=None) == there.replace(tzinfo=None):
                         found.add(moment)

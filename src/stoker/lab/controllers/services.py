@@ -4,6 +4,7 @@ Sources: kubernetes pkg/controller/endpointslice/endpointslice_controller.go, pk
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
@@ -12,9 +13,10 @@ from stoker.lab.controllers.endpoint_rules import (
     CHANGED_AT,
     MANAGED_BY,
     SLICES,
-    endpoints_of,
     plan_slices,
 )
+from stoker.lab.controllers.endpoints_rules import MANAGED_BY as ENDPOINTS_MANAGED_BY
+from stoker.lab.controllers.endpoints_rules import endpoints_of
 from stoker.lab.controllers.objects import Object, condition_of
 from stoker.lab.controllers.replicasets import is_terminating_namespace
 from stoker.lab.status import ApiError
@@ -25,6 +27,9 @@ __all__ = ["Services"]
 _SERVICE_NAME = "kubernetes.io/service-name"
 # A pod on a node that is not known yet is looked at again.
 _NODE_WAIT_S = 1.0
+# Addresses of a large Service are not written more often than this: every write carries all of them.
+_LARGE = 100
+_PAUSE_S = 0.5
 
 
 class Services:
@@ -42,6 +47,7 @@ class Services:
         self._pods = caches.pods
         # By service: when its pods last became ready or not, as far as that was written already.
         self._seen: dict[Target, dict[str, str]] = {}
+        self._written: dict[Target, datetime] = {}
 
     def targets(self, change: Change) -> Iterable[Target]:
         match change.key.resource:
@@ -82,6 +88,12 @@ class Services:
             if selector.items() <= (pod["metadata"].get("labels") or {}).items()
         ]
         pods.sort(key=lambda pod: str(pod["metadata"]["name"]))
+        now = self._local.cluster.clock()
+        if len(pods) > _LARGE and target in self._written:
+            left = _PAUSE_S - (now - self._written[target]).total_seconds()
+            if left > 0:
+                return left
+        self._written[target] = now
         try:
             return self._write(target, service, pods)
         except ApiError as error:
@@ -91,10 +103,9 @@ class Services:
 
     def _forget(self, target: Target) -> None:
         self._seen.pop(target, None)
+        self._written.pop(target, None)
         endpoints = self._local.get("v1", "Endpoints", *target)
-        if endpoints is not None and "endpoints.kubernetes.io/managed-by" in (
-            endpoints["metadata"].get("labels") or {}
-        ):
+        if endpoints is not None and ENDPOINTS_MANAGED_BY in (endpoints["metadata"].get("labels") or {}):
             self._local.delete(endpoints)
 
     def _write(self, target: Target, service: Object, pods: list[Object]) -> float | None:

@@ -5,7 +5,7 @@ Source: kubernetes pkg/controller/statefulset/{stateful_set_control.go,stateful_
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -137,12 +137,15 @@ def is_identified(pod: Object, workload: Object) -> bool:
     )
 
 
-def new_pod(workload: Object, current: tuple[Object, str], update: tuple[Object, str], ordinal: int) -> Object:
+def new_pod(
+    workload: Object, current: tuple[Object, str], update: tuple[Object, str], ordinal: int
+) -> Object:
     """A pod still to be created, of the current revision below the partition (newVersionedStatefulSetPod).
 
     Args:
         workload: the set.
-        current, update: the set with the template of each revision, and the revision's name.
+        current: the set with the template of the current revision, and the revision's name.
+        update: the same of the revision that pods shall get.
         ordinal: which pod.
     """
     strategy = workload["spec"].get("updateStrategy") or {}
@@ -214,23 +217,26 @@ def steps(
     for pod in condemned:
         yield Step("release", pod)
     for pod in condemned:
-        if _is_going(pod):
-            if is_ordered:
+        if not _is_going(pod):
+            if is_ordered and is_unavailable(pod) and pod is not first:
                 return
-            continue
-        if is_ordered and is_unavailable(pod) and pod is not first:
-            return
-        yield Step("delete", pod)
+            yield Step("delete", pod)
         if is_ordered:
             return
+    yield from _update(workload, wanted, update, is_unavailable)
+
+
+def _update(
+    workload: Object, wanted: Sequence[Object], update: str, is_unavailable: Callable[[Object], bool]
+) -> Iterator[Step]:
+    """The highest pod of an old revision goes, once all above it are available."""
     strategy = workload["spec"].get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete":
         return
     least = int((strategy.get("rollingUpdate") or {}).get("partition") or 0)
     for pod in reversed(wanted[least:]):
-        if _phase(pod) == "" or (revision_of(pod) != update and not _is_going(pod)):
-            if _phase(pod):
-                yield Step("delete", pod)
+        if _phase(pod) and revision_of(pod) != update and not _is_going(pod):
+            yield Step("delete", pod)
             return
         if is_unavailable(pod):
             return

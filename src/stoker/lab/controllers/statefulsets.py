@@ -62,9 +62,7 @@ class StatefulSets:
             lambda pod: rules.ordinal_of(pod, workload) >= 0,
         )
         pods.sort(key=lambda pod: rules.ordinal_of(pod, workload))
-        revisions = sorted_revisions(
-            claim(self._local, workload, candidates(self._revisions, workload))
-        )
+        revisions = sorted_revisions(claim(self._local, workload, candidates(self._revisions, workload)))
         current, update = self._current_revisions(workload, revisions)
         error = self._manage(workload, pods, current, update)
         self._trim(workload, pods, revisions, {current["metadata"]["name"], update["metadata"]["name"]})
@@ -86,9 +84,7 @@ class StatefulSets:
             update = equal[-1]
         elif equal:
             name = equal[-1]["metadata"]["name"]
-            fresh = self._local.get(
-                "apps/v1", "ControllerRevision", workload["metadata"]["namespace"], name
-            )
+            fresh = self._local.get("apps/v1", "ControllerRevision", workload["metadata"]["namespace"], name)
             update = equal[-1]
             if fresh is not None:
                 fresh["revision"] = number
@@ -158,9 +154,7 @@ class StatefulSets:
                         error = refused
                     break
         collisions = int((workload.get("status") or {}).get("collisionCount") or 0)
-        status = rules.statefulset_status(
-            workload, pods, names[0], names[1], collisions=collisions, now=now
-        )
+        status = rules.statefulset_status(workload, pods, names[0], names[1], collisions=collisions, now=now)
         before = workload.get("status") or {}
         if any(before.get(name, 0) != value for name, value in status.items()):
             workload["status"] = {**before, **status}
