@@ -1,10 +1,9 @@
-"""The lab put together: store, API, controllers, nodes, on one event loop."""
+"""The lab put together: store, API, controllers, nodes, the platform's systems, on one event loop."""
 
 import asyncio
 import random
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,14 +16,43 @@ from stoker.lab.api.effects import Effects
 from stoker.lab.api.standard_effects import DEFINITIONS, definition_effects, service_effects
 from stoker.lab.bootstrap import bootstrap
 from stoker.lab.control import Controller, LabClock, Local, Manager
-from stoker.lab.controllers import controllers, prepare_namespace
+from stoker.lab.controllers import MetricsSource, controllers, prepare_namespace
 from stoker.lab.controllers.namespaces import CA_FACT
 from stoker.lab.http.app import Application, Hook
+from stoker.lab.nodes import NodeOptions, attach, nodes
+from stoker.lab.platform import Signals
+from stoker.lab.platform import controllers as platform_controllers
+from stoker.lab.platform import plugins as platform_plugins
 from stoker.lab.store import Store
 
-__all__ = ["Lab", "assemble"]
+__all__ = ["Assembly", "Lab", "assemble", "keep_time"]
 
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What a cluster is made of beside the API and Kubernetes' own controllers.
+
+    Attributes:
+        speed: how much faster than the wall the lab's clock runs.
+        seed: of uids and generated names; None for what cannot be foreseen.
+        users: further tokens and who they stand for.
+        nodes: scheduler and kubelets; None leaves pods unscheduled, as on a control plane alone.
+        platform: whether KEDA, KServe, Knative and Gateway API are at work.
+        signals: what KEDA's triggers hear.
+        metrics: what autoscalers ask.
+        hook: looks at every request before it is answered.
+    """
+
+    speed: float = 1.0
+    seed: int | None = None
+    users: dict[str, User] = field(default_factory=dict)
+    nodes: NodeOptions | None = None
+    platform: bool = False
+    signals: Signals | None = None
+    metrics: MetricsSource | None = None
+    hook: Hook | None = None
 
 
 @dataclass(slots=True)
@@ -38,24 +66,9 @@ class Lab:
     manager: Manager
     local: Local
 
-    async def run(self) -> None:
-        """Run the controllers until `stop`."""
-        await self.manager.run()
-
-    def stop(self) -> None:
-        self.manager.stop()
-
 
 def assemble(
-    path: Path | None,
-    *,
-    admin_token: str,
-    authority: str = "",
-    speed: float = 1.0,
-    seed: int | None = None,
-    users: dict[str, User] | None = None,
-    more: Sequence[Controller] = (),
-    hook: Hook | None = None,
+    path: Path | None, *, admin_token: str, authority: str = "", parts: Assembly | None = None
 ) -> Lab:
     """Open a cluster, or make one.
 
@@ -63,21 +76,23 @@ def assemble(
         path: the database; None keeps everything in memory.
         admin_token: bearer token of the administrator.
         authority: the certificate that clients of the API trust, as PEM; pods find it in ``kube-root-ca.crt``.
-        speed: how much faster than the wall the lab's clock runs.
-        seed: of uids and generated names; None for what cannot be foreseen.
-        users: further tokens and who they stand for.
-        more: controllers beside Kubernetes' own.
-        hook: looks at every request before it is answered.
+        parts: what else it is made of.
     """
+    parts = parts or Assembly()
     store = Store(path)
     if authority:
         store.set_fact(CA_FACT, authority)
     last = store.fact("last-seen")
-    clock = LabClock(speed, not_before=None if last is None else datetime.fromisoformat(last))
-    rng = random.Random(secrets.randbits(64) if seed is None else seed)  # noqa: S311 - names and uids are no secrets
-    authorizer = Authorizer(store)
-    cluster = Cluster(store, clock=clock.now, rng=rng, plugins=plugins(authorizer))
-    tokens = Tokens(store, {admin_token: ADMIN, **(users or {})})
+    clock = LabClock(parts.speed, not_before=None if last is None else datetime.fromisoformat(last))
+    # Names and uids are no secrets.
+    rng = random.Random(secrets.randbits(64) if parts.seed is None else parts.seed)  # noqa: S311
+    admission = plugins(Authorizer(store))
+    cluster = Cluster(
+        store,
+        clock=clock.now,
+        rng=rng,
+        plugins=(*admission, *(platform_plugins() if parts.platform else ())),
+    )
     local = Local(cluster, "kube-controller-manager")
     cluster.effects |= {
         "services": service_effects(cluster),
@@ -85,9 +100,15 @@ def assemble(
         "namespaces": Effects(after_create=lambda obj: prepare_namespace(local, obj["metadata"]["name"])),
     }
     bootstrap(Local(cluster, "kube-apiserver"), prepare_namespace)
-    application = Application(cluster, tokens, hook)
-    manager = Manager(store, clock, [*controllers(local), *more])
-    return Lab(store, clock, cluster, application, manager, local)
+    tokens = Tokens(store, {admin_token: ADMIN, **parts.users})
+    work: list[Controller] = [*controllers(local, parts.metrics)]
+    if parts.nodes is not None:
+        work += nodes(cluster, parts.nodes)
+    if parts.platform:
+        work += platform_controllers(local, parts.signals)
+    manager = Manager(store, clock, work)
+    attach(work, manager)
+    return Lab(store, clock, cluster, Application(cluster, tokens, parts.hook), manager, local)
 
 
 async def keep_time(lab: Lab, every_s: float = 1.0) -> None:

@@ -13,7 +13,7 @@ from tests.lab.oracle.replay import Replay, send
 
 from stoker.kube.yaml_text import Loader
 from stoker.lab.api.call import User
-from stoker.lab.assemble import Lab, assemble
+from stoker.lab.assemble import Assembly, Lab, assemble
 
 _RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "oracle" / "api"
 # Of the folders with CRDs those that the recording server did not have.
@@ -27,7 +27,7 @@ _USERS = {
 
 def open_lab(path: Path) -> Lab:
     """A lab on a database, with the users of the recordings."""
-    found = assemble(path, admin_token="admin", authority=_CA, seed=0, users=_USERS)  # noqa: S106  # a test's token
+    found = assemble(path, admin_token="admin", authority=_CA, parts=Assembly(seed=0, users=_USERS))  # noqa: S106  # a test's token
     found.manager.begin()
     found.manager.settle()
     return found

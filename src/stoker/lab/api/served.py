@@ -69,6 +69,7 @@ class Served:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str, str], Kind] = {}
+        self._by_kind: dict[tuple[str, str], Kind] = {}
         self._by_definition: dict[str, list[tuple[str, str, str]]] = {}
         for resource in BUILTIN:
             self._add(_builtin(resource))
@@ -76,20 +77,14 @@ class Served:
     def _add(self, kind: Kind) -> None:
         resource = kind.resource
         self._kinds[resource.group, resource.version, resource.plural] = kind
+        self._by_kind[resource.api_version, resource.kind] = kind
 
     def find(self, group: str, version: str, plural: str) -> Kind | None:
         return self._kinds.get((group, version, plural))
 
     def find_kind(self, api_version: str, kind: str) -> Kind | None:
         """By ``apiVersion`` and ``kind``, as they stand in an object."""
-        return next(
-            (
-                one
-                for one in self._kinds.values()
-                if one.resource.kind == kind and one.resource.api_version == api_version
-            ),
-            None,
-        )
+        return self._by_kind.get((api_version, kind))
 
     def serves(self, group: str, version: str) -> bool:
         return any(key[:2] == (group, version) for key in self._kinds)
@@ -123,7 +118,8 @@ class Served:
 
     def undefine(self, name: str) -> None:
         for key in self._by_definition.pop(name, ()):
-            self._kinds.pop(key, None)
+            gone = self._kinds.pop(key)
+            self._by_kind.pop((gone.resource.api_version, gone.resource.kind), None)
 
 
 def _builtin(resource: Resource) -> Kind:

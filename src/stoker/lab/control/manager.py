@@ -45,7 +45,7 @@ class Controller(Protocol):
 @dataclass(slots=True)
 class _Work:
     controller: Controller
-    subscriptions: list[Subscription] = field(default_factory=list)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
     queue: dict[Target, None] = field(default_factory=dict)
     failures: dict[Target, int] = field(default_factory=dict)
     timers: dict[Target, asyncio.TimerHandle] = field(default_factory=dict)
@@ -68,11 +68,16 @@ class Manager:
             return
         self._begun = True
         for work in self._work:
-            for shelf in work.controller.shelves:
-                subscription = self._store.subscribe(shelf, self._store.revision, self._wake.set)
-                work.subscriptions.append(subscription)
-                for place, record in self._store.scan(shelf):
-                    self._enqueue(work, Change(Key(shelf, *place), record, None, is_delete=False))
+            self._watch(work)
+
+    def _watch(self, work: _Work) -> None:
+        """Subscribe to the controller's shelves; those of new custom kinds come later."""
+        for shelf in work.controller.shelves:
+            if shelf in work.subscriptions:
+                continue
+            work.subscriptions[shelf] = self._store.subscribe(shelf, self._store.revision, self._wake.set)
+            for place, record in self._store.scan(shelf):
+                self._enqueue(work, Change(Key(shelf, *place), record, None, is_delete=False))
 
     async def run(self) -> None:
         """Work until `stop`."""
@@ -86,13 +91,20 @@ class Manager:
                     await asyncio.sleep(0)
         finally:
             for work in self._work:
-                for subscription in work.subscriptions:
+                for subscription in work.subscriptions.values():
                     subscription.close()
                 for timer in work.timers.values():
                     timer.cancel()
 
     def stop(self) -> None:
         self._stopped = True
+        self._wake.set()
+
+    def poke(self, controller: Controller, target: Target) -> None:
+        """Have a controller look at one of its objects though nothing in the store has changed."""
+        for work in self._work:
+            if work.controller is controller:
+                work.queue[target] = None
         self._wake.set()
 
     def settle(self, most: int = 100_000) -> None:
@@ -107,7 +119,9 @@ class Manager:
         """Move changes into the queues and reconcile a batch; whether anything was done."""
         is_busy = False
         for work in self._work:
-            for subscription in work.subscriptions:
+            if len(work.controller.shelves) != len(work.subscriptions):
+                self._watch(work)
+            for subscription in list(work.subscriptions.values()):
                 while subscription.changes:
                     self._enqueue(work, subscription.changes.popleft())
                     is_busy = True

@@ -1,0 +1,135 @@
+"""A lab that runs: the cluster, the process that runs its containers, monitoring, and the tasks between them."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from stoker.errors import StokerError
+from stoker.lab.assemble import Assembly, Lab, assemble, keep_time
+from stoker.lab.http.certificates import ensure_certificates
+from stoker.lab.http.server import ApiServer, listen
+from stoker.lab.kinds.strategy import Object
+from stoker.lab.nodes import NodeOptions, create_nodes, nodes_of_platform, parse_nodes
+from stoker.lab.nodes.serving_client import ServingClient
+from stoker.lab.options import LabOptions
+from stoker.lab.state import LabState
+from stoker.sizing.resolved import ResolvedPlatform
+
+__all__ = ["RunningLab"]
+
+_SERVING_ENDS_S = 3.0
+
+
+class RunningLab:
+    """Everything that `stoker lab up` starts. Made by `start`; `stop` ends all of it."""
+
+    def __init__(self, state: LabState, options: LabOptions) -> None:
+        self.state = state
+        self.options = options
+        self._lab: Lab | None = None
+        self._server: ApiServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._serving: asyncio.subprocess.Process | None = None
+
+    @property
+    def lab(self) -> Lab:
+        """The cluster; there once it has started."""
+        if self._lab is None:
+            raise RuntimeError("the lab has not started")
+        return self._lab
+
+    @property
+    def port(self) -> int:
+        """Of the API; 0 before it has started."""
+        return 0 if self._server is None else self._server.port
+
+    async def start(self) -> None:
+        """Begin; returns when the API answers, the nodes are there and the controllers have come to rest.
+
+        Raises:
+            StokerError: the port is taken, a shape of nodes cannot be read, another lab has the folder.
+        """
+        options, state = self.options, self.state
+        objects = _node_objects(options)
+        authority, certificate, key = ensure_certificates(state.folder)
+        sock = listen(options.port)
+        client = ServingClient(lambda: self.lab.clock.seconds(), options.speed)  # noqa: PLW0108  # the lab comes later
+        lab = self._lab = assemble(
+            state.database,
+            admin_token=state.admin_token(),
+            authority=authority.read_text(encoding="ascii"),
+            parts=Assembly(
+                speed=options.speed,
+                nodes=NodeOptions(runner=client),
+                platform=options.crds,
+            ),
+        )
+        server = self._server = ApiServer(lab.application, sock, certificate, key)
+        lab.application.documents.address = f"127.0.0.1:{server.port}"
+        create_nodes(lab.cluster, objects)
+        lab.manager.settle()
+        await self._start_serving(client)
+        self._begin("api", server.run())
+        self._begin("controllers", lab.manager.run())
+        self._begin("time", keep_time(lab))
+        await server.ready()
+        state.write_kubeconfig(server.port, authority)
+
+    def _begin(self, name: str, work: object) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type]
+
+    async def _start_serving(self, client: ServingClient) -> None:
+        socket = self.state.folder / "serving.sock"
+        socket.unlink(missing_ok=True)
+        with (self.state.folder / "serving.log").open("ab") as log:
+            self._serving = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "stoker.lab.serving", "--socket", str(socket), "--parent", str(os.getpid()),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self._begin("containers", client.run(socket))
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Wait for ``stop``.
+
+        Raises:
+            StokerError: a part of the lab ended by itself.
+        """
+        waiting = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait((waiting, *self._tasks), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for task in done - {waiting}:
+            error = task.exception()
+            raise StokerError(f"{task.get_name()} of the lab ended: {error}") from error
+
+    async def stop(self) -> None:
+        """End everything, the youngest first; what is stored is closed last."""
+        if self._lab is not None:
+            self._lab.manager.stop()
+        if self._server is not None:
+            self._server.stop()
+        if self._serving is not None and self._serving.returncode is None:
+            self._serving.terminate()
+            try:
+                await asyncio.wait_for(self._serving.wait(), _SERVING_ENDS_S)
+            except TimeoutError:
+                self._serving.kill()
+                await self._serving.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._lab is not None:
+            self._lab.store.close()
+
+
+def _node_objects(options: LabOptions) -> list[Object]:
+    if options.platform is not None:
+        return nodes_of_platform(_resolved(options.platform), device_plugin=options.device_plugin)
+    return parse_nodes(options.nodes, device_plugin=options.device_plugin)
+
+
+def _resolved(path: Path) -> ResolvedPlatform:
+    from stoker.platform.load import load_document
+    from stoker.sizing.resolve import resolve
+
+    return resolve(load_document(path).platform)
