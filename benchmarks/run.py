@@ -2,7 +2,8 @@
 
     make bench            every benchmark
     make bench ARGS=help  only one: compile, growth, help, audit, audit-growth,
-                          twin-month or twin-growth
+                          twin-month, twin-growth, lab-up, lab-writes,
+                          lab-watch or lab-growth
 
 Figures are medians of whole runs on this machine; a ratio survives a machine's mood, a second does not.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import yaml
 from dump import write_dump
+from lab import bench_lab_growth, bench_lab_up, bench_lab_watch, bench_lab_writes
 
 from stoker.platform.load import loads
 from stoker.render.formats import Destination, render_files
@@ -157,6 +159,10 @@ BENCHMARKS = {
     "audit-growth": bench_audit_growth,
     "twin-month": bench_twin_month,
     "twin-growth": bench_twin_growth,
+    "lab-up": bench_lab_up,
+    "lab-writes": bench_lab_writes,
+    "lab-watch": bench_lab_watch,
+    "lab-growth": bench_lab_growth,
 }
 
 if __name__ == "__main__":

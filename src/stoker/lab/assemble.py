@@ -5,6 +5,7 @@ import random
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from stoker.lab.access.rbac import Authorizer
@@ -18,15 +19,19 @@ from stoker.lab.bootstrap import bootstrap
 from stoker.lab.control import Controller, LabClock, Local, Manager
 from stoker.lab.controllers import MetricsSource, controllers, prepare_namespace
 from stoker.lab.controllers.namespaces import CA_FACT
+from stoker.lab.crds import install
 from stoker.lab.http.app import Application, Hook
+from stoker.lab.metrics_api import serve_metrics
+from stoker.lab.monitoring.hpa_source import ResourceMetrics
 from stoker.lab.nodes import NodeOptions, attach, nodes
-from stoker.lab.platform import Signals
+from stoker.lab.platform import ExternalMetrics, Signals, Silence
 from stoker.lab.platform import controllers as platform_controllers
 from stoker.lab.platform import plugins as platform_plugins
 from stoker.lab.store import Store
 
 __all__ = ["Assembly", "Lab", "assemble", "keep_time"]
 
+_SERVICES = IPv4Network("127.96.0.0/16")
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
@@ -94,16 +99,24 @@ def assemble(
         plugins=(*admission, *(platform_plugins() if parts.platform else ())),
     )
     local = Local(cluster, "kube-controller-manager")
+    # Where pods have addresses on loopback, Services have too, and something listens there.
+    network = None if parts.nodes is None else _SERVICES
     cluster.effects |= {
-        "services": service_effects(cluster),
+        "services": service_effects(cluster, network),
         DEFINITIONS: definition_effects(cluster),
         "namespaces": Effects(after_create=lambda obj: prepare_namespace(local, obj["metadata"]["name"])),
     }
     bootstrap(Local(cluster, "kube-apiserver"), prepare_namespace)
     tokens = Tokens(store, {admin_token: ADMIN, **parts.users})
-    work: list[Controller] = [*controllers(local, parts.metrics)]
+    metrics = parts.metrics
+    if parts.platform:
+        install(local)
+        signals = parts.signals or Silence()
+        metrics = ExternalMetrics(local, signals, metrics or ResourceMetrics(local))
+    work: list[Controller] = [*controllers(local, metrics)]
     if parts.nodes is not None:
         work += nodes(cluster, parts.nodes)
+        serve_metrics(cluster)
     if parts.platform:
         work += platform_controllers(local, parts.signals)
     manager = Manager(store, clock, work)

@@ -10,9 +10,14 @@ from stoker.lab.assemble import Assembly, Lab, assemble, keep_time
 from stoker.lab.http.certificates import ensure_certificates
 from stoker.lab.http.server import ApiServer, listen
 from stoker.lab.kinds.strategy import Object
+from stoker.lab.monitoring import Monitoring
+from stoker.lab.monitoring.exposition import ApiMetrics
+from stoker.lab.monitoring.signals import PrometheusSignals
 from stoker.lab.nodes import NodeOptions, create_nodes, nodes_of_platform, parse_nodes
 from stoker.lab.nodes.serving_client import ServingClient
 from stoker.lab.options import LabOptions
+from stoker.lab.paths import follow_paths
+from stoker.lab.signals import LateSignals
 from stoker.lab.state import LabState
 from stoker.sizing.resolved import ResolvedPlatform
 
@@ -30,6 +35,7 @@ class RunningLab:
         self._lab: Lab | None = None
         self._server: ApiServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._monitoring: Monitoring | None = None
         self._serving: asyncio.subprocess.Process | None = None
 
     @property
@@ -54,7 +60,12 @@ class RunningLab:
         objects = _node_objects(options)
         authority, certificate, key = ensure_certificates(state.folder)
         sock = listen(options.port)
-        client = ServingClient(lambda: self.lab.clock.seconds(), options.speed)  # noqa: PLW0108  # the lab comes later
+        signals = LateSignals()
+        client = ServingClient(
+            lambda: self.lab.clock.seconds(),  # noqa: PLW0108  # the lab comes later
+            options.speed,
+            held=signals.open_requests.update,
+        )
         lab = self._lab = assemble(
             state.database,
             admin_token=state.admin_token(),
@@ -63,9 +74,11 @@ class RunningLab:
                 speed=options.speed,
                 nodes=NodeOptions(runner=client),
                 platform=options.crds,
+                signals=signals,
             ),
         )
-        server = self._server = ApiServer(lab.application, sock, certificate, key)
+        counted = ApiMetrics()
+        server = self._server = ApiServer(counted.wrap(lab.application), sock, certificate, key)
         lab.application.documents.address = f"127.0.0.1:{server.port}"
         create_nodes(lab.cluster, objects)
         lab.manager.settle()
@@ -73,8 +86,10 @@ class RunningLab:
         self._begin("api", server.run())
         self._begin("controllers", lab.manager.run())
         self._begin("time", keep_time(lab))
+        self._begin("paths", follow_paths(lab.local, client.send))
         await server.ready()
         state.write_kubeconfig(server.port, authority)
+        self._begin("metrics", self._monitor(signals, counted))
 
     def _begin(self, name: str, work: object) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type]
@@ -88,6 +103,15 @@ class RunningLab:
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self._begin("containers", client.run(socket))
+
+    async def _monitor(self, signals: LateSignals, counted: ApiMetrics) -> None:
+        """Start monitoring beside the API, which does not wait for it, and keep it."""
+        lab = self.lab
+        self._monitoring = await Monitoring.start(
+            lab.local, self.state.folder, lab.clock, api_metrics=counted, binaries=self.options.metrics
+        )
+        signals.monitoring = PrometheusSignals(self._monitoring.readings)
+        await asyncio.Event().wait()
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Wait for ``stop``.
@@ -115,6 +139,8 @@ class RunningLab:
             except TimeoutError:
                 self._serving.kill()
                 await self._serving.wait()
+        if self._monitoring is not None:
+            await self._monitoring.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

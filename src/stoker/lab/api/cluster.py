@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from stoker.lab.api.call import User
+from stoker.lab.api.call import Call, User
 from stoker.lab.api.effects import Effects
 from stoker.lab.api.served import Kind, Served
 from stoker.lab.kinds.strategy import Object
@@ -63,6 +63,7 @@ class Cluster:
 
     Attributes:
         effects: what writes of a shelf do beside being stored, by the shelf's name.
+        answers: who answers reads of kinds that are not stored, by the shelf's name.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Cluster:
         self.rng = rng
         self.plugins = tuple(plugins)
         self.effects: dict[str, Effects] = {}
+        self.answers: dict[str, Callable[[Call], Object]] = {}
         for _, record in store.scan("customresourcedefinitions.apiextensions.k8s.io"):
             self.served.define(record.object())
 

@@ -103,6 +103,10 @@ class Served:
                 found.setdefault(kind.shelf, kind)
         return list(found.values())
 
+    def extend(self, kind: Kind) -> None:
+        """Serve a kind that somebody answers for without storing it: an aggregated API."""
+        self._add(kind)
+
     # --- custom resources -----------------------------------------------------------------------------------------
 
     def define(self, definition_object: Object) -> None:

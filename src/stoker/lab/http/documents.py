@@ -18,6 +18,10 @@ __all__ = ["Documents"]
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+# kubectl asks for OpenAPI v2 as protobuf, and only where v3 has no answer: for kinds that nobody knows. It gets a document
+# (``swagger: "2.0"``, field 1 of openapi.v2.Document) that knows none of them either, and goes on to say so.
+_EMPTY_SWAGGER = b"\x0a\x032.0"
+_SWAGGER_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _HEALTH = frozenset(("/healthz", "/livez", "/readyz"))
 _encode = msgspec.json.Encoder().encode
 
@@ -104,7 +108,8 @@ class Documents:
         if path == "/openapi/v2":
             accept = headers.get("accept", "")
             if accept and not any(one in accept for one in ("application/json", "*/*")):
-                # Protobuf is not spoken here; clients that ask for it take JSON next.
+                if "proto-openapi" in accept:
+                    return Answer(text=_EMPTY_SWAGGER, content_type=_SWAGGER_PROTOBUF)
                 raise ApiError(406, "NotAcceptable", "only application/json is served here")
             text = documents.swagger()
             return _tagged(text, openapi_etag(text), headers, "application/json")

@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
 
 from stoker.errors import StokerError
-from stoker.lab.http.app import Application
 
 __all__ = ["ApiServer", "listen"]
 
@@ -46,7 +45,9 @@ class _Server(uvicorn.Server):
 class ApiServer:
     """Runs an application until it is stopped."""
 
-    def __init__(self, application: Application, sock: socket.socket, certificate: Path, key: Path) -> None:
+    def __init__(
+        self, application: Callable[..., Awaitable[None]], sock: socket.socket, certificate: Path, key: Path
+    ) -> None:
         self._socket = sock
         config = uvicorn.Config(
             application,

@@ -26,7 +26,7 @@ from stoker.lab.monitoring.jobs import (
 )
 from stoker.lab.monitoring.receivers import Receivers, merge_alertmanager_configs
 from stoker.lab.monitoring.rules import rule_file, rule_file_name
-from stoker.lab.monitoring.speed import LabTime, scaled_interval, useful_speed
+from stoker.lab.monitoring.speed import LabTime, scaled_interval, seconds_of_duration, useful_speed
 from stoker.lab.monitoring.targets import Object, Target, pod_targets, service_targets
 
 __all__ = ["Compiled", "Objects", "Places", "compile_monitoring", "job_targets"]
@@ -66,7 +66,7 @@ class Places:
         rules: folder of the rule files.
         alertmanager: ``address:port``; empty where none runs.
         state_metrics: ``address:port`` of kube-state-metrics' stand-in.
-        api_server: ``address:port`` of the API server's metrics.
+        api_server: ``address:port`` of the API server's metrics, at ``/apiserver``.
         overrides: where pages really go (`receivers`).
     """
 
@@ -149,8 +149,6 @@ def compile_monitoring(objects: Objects, places: Places, time: LabTime) -> Compi
 
 
 def _shorter(timeout: str, interval: str) -> str:
-    from stoker.lab.monitoring.speed import seconds_of_duration
-
     return min(timeout, interval, key=seconds_of_duration)
 
 
@@ -319,7 +317,10 @@ def _own_jobs(places: Places, *, has_state_metrics: bool) -> list[Object]:
             }
         )
     if places.api_server:
-        found.append({"job_name": "apiserver", "static_configs": [{"targets": [places.api_server]}]})
+        # The Service and the endpoint that the API server is scraped through, by the usual charts.
+        labels = {"namespace": "default", "service": "kubernetes", "endpoint": "https"}
+        static = [{"targets": [places.api_server], "labels": labels}]
+        found.append({"job_name": "apiserver", "metrics_path": "/apiserver", "static_configs": static})
     return found
 
 

@@ -28,6 +28,12 @@ __all__ = [
 SecretReader = Callable[[str, str, str], str | None]
 
 _META: Final = "__meta_kubernetes"
+_COPIED: Final = {
+    "honorTimestamps": "honor_timestamps",
+    "path": "metrics_path",
+    "params": "params",
+    "followRedirects": "follow_redirects",
+}
 _LIMITS: Final = {
     "sampleLimit": "sample_limit",
     "targetLimit": "target_limit",
@@ -63,11 +69,21 @@ class Job:
         return self.name.replace("/", "_") + ".json"
 
 
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What a job needs besides its object."""
+
+    namespace: str
+    time: LabTime
+    secret: SecretReader
+
+
 def service_monitor_jobs(
     monitor: Object, prometheus: Object, time: LabTime, secret: SecretReader
 ) -> list[Job]:
     """One job an endpoint."""
     metadata, spec = monitor["metadata"], monitor["spec"]
+    context = _Context(metadata["namespace"], time, secret)
     found = []
     for index, endpoint in enumerate(spec.get("endpoints") or []):
         rules = [_JOB_NAME, *_service_port(endpoint), *_SERVICE_LABELS]
@@ -83,13 +99,14 @@ def service_monitor_jobs(
         named = endpoint.get("port") or endpoint.get("targetPort")
         if named:
             rules.append({"target_label": "endpoint", "replacement": str(named)})
-        found.append(_job("serviceMonitor", "service", monitor, index, endpoint, rules, time, secret))
+        found.append(_job("service", monitor, index, rules, context))
     return [_placed(job, metadata, spec, prometheus) for job in found]
 
 
 def pod_monitor_jobs(monitor: Object, prometheus: Object, time: LabTime, secret: SecretReader) -> list[Job]:
     """One job an endpoint."""
     metadata, spec = monitor["metadata"], monitor["spec"]
+    context = _Context(metadata["namespace"], time, secret)
     found = []
     for index, endpoint in enumerate(spec.get("podMetricsEndpoints") or []):
         rules = [_JOB_NAME]
@@ -104,7 +121,7 @@ def pod_monitor_jobs(monitor: Object, prometheus: Object, time: LabTime, secret:
         named = endpoint.get("port") or endpoint.get("targetPort")
         if named:
             rules.append({"target_label": "endpoint", "replacement": str(named)})
-        found.append(_job("podMonitor", "pod", monitor, index, endpoint, rules, time, secret))
+        found.append(_job("pod", monitor, index, rules, context))
     return [_placed(job, metadata, spec, prometheus) for job in found]
 
 
@@ -122,7 +139,7 @@ def scrape_config_jobs(item: Object, time: LabTime, secret: SecretReader) -> lis
     endpoint = {**spec, "path": spec.get("metricsPath"), "interval": spec.get("scrapeInterval")}
     if spec.get("params"):
         endpoint["params"] = dict(spec["params"])
-    config = _scrape(name, endpoint, spec, rules, metadata["namespace"], time, secret)
+    config = _scrape(name, endpoint, spec, rules, _Context(metadata["namespace"], time, secret))
     interval = endpoint["interval"] or ""
     foreign = sorted(
         key for key in spec if key.endswith("SDConfigs") and key != "kubernetesSDConfigs" and spec[key]
@@ -251,18 +268,13 @@ def relabelings(entries: list[Object] | None) -> list[Object]:
 
 
 def _job(
-    word: str,
-    role: Literal["pod", "service"],
-    monitor: Object,
-    index: int,
-    endpoint: Object,
-    rules: list[Object],
-    time: LabTime,
-    secret: SecretReader,
+    role: Literal["pod", "service"], monitor: Object, index: int, rules: list[Object], context: _Context
 ) -> Job:
     metadata, spec = monitor["metadata"], monitor["spec"]
+    word, key = ("podMonitor", "podMetricsEndpoints") if role == "pod" else ("serviceMonitor", "endpoints")
+    endpoint = spec[key][index]
     name = f"{word}/{metadata['namespace']}/{metadata['name']}/{index}"
-    config = _scrape(name, endpoint, spec, rules, metadata["namespace"], time, secret)
+    config = _scrape(name, endpoint, spec, rules, context)
     return Job(name, role, None, spec.get("selector") or {}, config, endpoint.get("interval") or "")
 
 
@@ -277,53 +289,34 @@ def _placed(job: Job, metadata: Object, spec: Object, prometheus: Object) -> Job
     return Job(job.name, job.role, own, job.selector, job.config, job.interval)
 
 
-def _scrape(
-    name: str,
-    endpoint: Object,
-    spec: Object,
-    rules: list[Object],
-    namespace: str,
-    time: LabTime,
-    secret: SecretReader,
-) -> Object:
+def _scrape(name: str, endpoint: Object, spec: Object, rules: list[Object], context: _Context) -> Object:
     config: Object = {"job_name": name, "honor_labels": bool(endpoint.get("honorLabels"))}
-    if "honorTimestamps" in endpoint:
-        config["honor_timestamps"] = endpoint["honorTimestamps"]
     interval, timeout = endpoint.get("interval"), endpoint.get("scrapeTimeout")
     if interval and timeout and seconds_of_duration(timeout) > seconds_of_duration(interval):
         raise StokerError(f"{name}: scrapeTimeout {timeout!r} greater than scrapeInterval {interval!r}")
     for key, value in (("scrape_interval", interval), ("scrape_timeout", timeout)):
         if value:
-            config[key] = scaled_interval(value, time)
-    for key, target in (
-        ("path", "metrics_path"),
-        ("params", "params"),
-        ("followRedirects", "follow_redirects"),
-    ):
-        if endpoint.get(key) is not None:
-            config[target] = endpoint[key]
+            config[key] = scaled_interval(value, context.time)
+    config |= {target: endpoint[key] for key, target in _COPIED.items() if endpoint.get(key) is not None}
     if endpoint.get("scheme"):
         config["scheme"] = str(endpoint["scheme"]).lower()
         if config["scheme"] == "https":
             # Certificates of pods in a lab are nobody's: what is tested is the path, not the chain.
             config["tls_config"] = {"insecure_skip_verify": True}
-    config |= _credentials(name, endpoint, namespace, secret)
+    config |= _credentials(name, endpoint, context)
     config["relabel_configs"] = [*rules, *relabelings(endpoint.get("relabelings"))]
     metric = relabelings(endpoint.get("metricRelabelings"))
     if metric:
         config["metric_relabel_configs"] = metric
-    for key, target in _LIMITS.items():
-        if spec.get(key):
-            config[target] = spec[key]
-    return config
+    return config | {target: spec[key] for key, target in _LIMITS.items() if spec.get(key)}
 
 
-def _credentials(name: str, endpoint: Object, namespace: str, secret: SecretReader) -> Object:
+def _credentials(name: str, endpoint: Object, context: _Context) -> Object:
     def value(reference: Any) -> str:
-        found = secret(namespace, reference.get("name", ""), reference.get("key", ""))
+        found = context.secret(context.namespace, reference.get("name", ""), reference.get("key", ""))
         if found is None:
             raise StokerError(
-                f"{name}: Secret {namespace}/{reference.get('name')} has no key {reference.get('key')!r}"
+                f"{name}: Secret {context.namespace}/{reference.get('name')} has no key {reference.get('key')!r}"
             )
         return found
 

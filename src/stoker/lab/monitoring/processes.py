@@ -29,6 +29,7 @@ __all__ = [
     "alertmanager_arguments",
     "find_binary",
     "free_port",
+    "listening",
     "prometheus_arguments",
 ]
 
@@ -58,14 +59,33 @@ def find_binary(names: Sequence[str]) -> str:
             return found
     package = _PACKAGES.get(tuple(names), names[0])
     raise StokerError(
-        f"{names[0]} is not installed; the lab runs without it", fix=f"apt-get install {package} (Debian, Ubuntu)"
+        f"{names[0]} is not installed; the lab runs without it",
+        fix=f"apt-get install {package} (Debian, Ubuntu)",
     )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        StokerError: somebody else has the port.
+    """
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise StokerError(
+            f"port {port} of {host} cannot be had: {error.strerror}", fix="another port"
+        ) from error
+    found.listen(128)
+    return found
 
 
 def free_port(host: str) -> int:
     """A port of an address that nobody has now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind((host, 0))
+    with listening(host, 0) as sock:
         found: int = sock.getsockname()[1]
         return found
 
@@ -117,7 +137,8 @@ class LogFile:
                 text = text.replace(secret, "<secret>")
         if self.path.exists() and self.path.stat().st_size > self._largest:
             self.path.replace(self.path.with_suffix(self.path.suffix + ".1"))
-        with self.path.open("a", encoding="utf-8", opener=_private) as file:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(text)
 
     def tail(self, lines: int = 5) -> list[str]:
@@ -125,10 +146,6 @@ class LogFile:
             return self.path.read_text(encoding="utf-8").splitlines()[-lines:]
         except OSError:
             return []
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 @dataclass(slots=True)
@@ -241,4 +258,3 @@ class Child:
             self.log.write(line)
         code = await process.wait()
         self.log.write(f"{self.name} ended with {code}\n".encode())
-

@@ -203,23 +203,20 @@ class _Reader:
                 raise StokerError(f'receiver "{route["receiver"]}" not found')
         if route.get("groupBy"):
             found["group_by"] = route["groupBy"]
-        for key, target in (
-            ("groupWait", "group_wait"),
-            ("groupInterval", "group_interval"),
-            ("repeatInterval", "repeat_interval"),
-        ):
-            if route.get(key):
-                found[target] = scaled_interval(route[key], self.time)
+        found |= {
+            _snake(key): scaled_interval(route[key], self.time)
+            for key in ("groupWait", "groupInterval", "repeatInterval")
+            if route.get(key)
+        }
         if route.get("matchers"):
             found["matchers"] = [_matcher(one) for one in route["matchers"]]
         if route.get("continue"):
             found["continue"] = True
-        for key, target in (
-            ("muteTimeIntervals", "mute_time_intervals"),
-            ("activeTimeIntervals", "active_time_intervals"),
-        ):
-            if route.get(key):
-                found[target] = [prefix + one for one in route[key]]
+        found |= {
+            _snake(key): [prefix + one for one in route[key]]
+            for key in ("muteTimeIntervals", "activeTimeIntervals")
+            if route.get(key)
+        }
         if route.get("routes"):
             found["routes"] = [self._route(one, prefix, names) for one in route["routes"]]
         return found

@@ -5,8 +5,8 @@ half of what each container requests (a tenth of a core and 64 MiB where it requ
 GPU engines nearly all of the memory they request, since they allocate at the start. A lab's figures of CPU and memory are
 therefore as good as that assumption; GPU figures come from the engines themselves and not from here.
 
-Sources: metrics-server v0.7 pkg/api/{pod,node}.go (documents, windows, quantities in ``n`` and ``Ki``), kubernetes
-staging/src/k8s.io/metrics/pkg/apis/metrics/v1beta1.
+Sources: metrics-server pkg/api/{pod,node}.go and pkg/storage/types.go (documents, order, quantities of nanocores and of
+bytes in canonical form), kubernetes staging/src/k8s.io/metrics/pkg/apis/metrics/v1beta1.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from stoker.kube.quantities import parse
+from stoker.lab.kinds.quantity_text import canonical_quantity
 
 __all__ = [
     "API_RESOURCES",
@@ -70,7 +71,7 @@ def estimated_usage(pod: Object) -> Mapping[str, ContainerUsage] | None:
     """The assumption of this module; None for a pod of which no container runs."""
     status = pod.get("status") or {}
     running = {
-        one["name"] for one in status.get("containerStatuses") or [] if (one.get("state") or {}).get("running")
+        one["name"] for one in status.get("containerStatuses") or [] if "running" in (one.get("state") or {})
     }
     if status.get("phase") != "Running" or not running:
         return None
@@ -128,9 +129,7 @@ def pod_metrics(pod: Object, usage_of: UsageOf, now: datetime) -> Object | None:
         "metadata": own,
         "timestamp": _time(now),
         "window": _WINDOW,
-        "containers": [
-            {"name": name, "usage": _usage(one.cores, one.memory)} for name, one in found.items()
-        ],
+        "containers": [{"name": name, "usage": _usage(one.cores, one.memory)} for name, one in found.items()],
     }
 
 
@@ -185,7 +184,11 @@ def _list(kind: str, items: list[Object]) -> Object:
 
 
 def _usage(cores: float, memory: float) -> dict[str, str]:
-    return {"cpu": f"{round(cores * 1e9)}n" if cores else "0", "memory": f"{round(memory / 1024)}Ki"}
+    # Whole kibibytes: a working set is whole pages.
+    return {
+        "cpu": canonical_quantity(f"{round(cores * 1e9)}n"),
+        "memory": canonical_quantity(f"{round(memory / 1024)}Ki"),
+    }
 
 
 def _time(moment: datetime) -> str:

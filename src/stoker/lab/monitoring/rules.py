@@ -8,6 +8,7 @@ from typing import Final
 from stoker.errors import StokerError
 from stoker.lab.monitoring.speed import LabTime, scaled_duration, scaled_interval, scaled_query
 from stoker.lab.monitoring.targets import Object
+from stoker.promql import parse
 
 __all__ = ["rule_file", "rule_file_name"]
 
@@ -40,7 +41,9 @@ def rule_file(rule: Object, time: LabTime) -> Object:
 def _rule(rule: Object, time: LabTime) -> Object:
     name = rule.get("alert") or rule.get("record") or ""
     try:
-        found: Object = {"expr": scaled_query(str(rule["expr"]), time)}
+        expression = str(rule["expr"])
+        parse(expression)  # at any speed: the operator refuses what is no PromQL
+        found: Object = {"expr": scaled_query(expression, time)}
         for key in ("for", "keep_firing_for"):
             if rule.get(key):
                 found[key] = scaled_duration(rule[key], time)

@@ -150,10 +150,8 @@ class _Printer:
     def text(self, node: Any) -> str:
         kind = type(node).__name__
         match kind:
-            case "NumberLiteral":
-                return str(node)
-            case "StringLiteral":
-                return _quoted(node.val)
+            case "NumberLiteral" | "StringLiteral":
+                return str(node) if kind == "NumberLiteral" else _quoted(node.val)
             case "ParenExpr":
                 return f"({self.text(node.expr)})"
             case "UnaryExpr":

@@ -8,6 +8,7 @@ Sources: prometheus 2.42 discovery/kubernetes/{pod,endpoints,endpointslice,servi
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = ["Object", "Target", "label_name", "pod_targets", "service_targets"]
@@ -40,10 +41,10 @@ def pod_targets(pod: Object) -> list[Target]:
         ports = container.get("ports") or []
         if not ports:
             found.append({"targets": [address], "labels": own})
-        for port in ports:
-            found.append(
-                {"targets": [f"{address}:{port['containerPort']}"], "labels": {**own, **_port_labels(port)}}
-            )
+        found += [
+            {"targets": [f"{address}:{port['containerPort']}"], "labels": {**own, **_port_labels(port)}}
+            for port in ports
+        ]
     return found
 
 
@@ -66,7 +67,7 @@ def service_targets(
         **_metadata_labels("service", metadata),
     }
     found: list[Target] = []
-    seen: dict[str, tuple[Object, set[int]]] = {}
+    behind = _Behind(namespace, pods)
     for one in slices:
         of_slice = {
             **common,
@@ -78,29 +79,34 @@ def service_targets(
             if conditions.get("terminating") and not conditions.get("ready", True):
                 continue  # Endpoints, the operator's default role, do not list them
             for port in one.get("ports") or [{}]:
-                for address in endpoint.get("addresses") or []:
-                    found.append(_endpoint(of_slice, endpoint, port, address, pods, namespace, seen))
-    for pod, covered in seen.values():
+                found += [
+                    _endpoint(of_slice, endpoint, port, address, behind)
+                    for address in endpoint.get("addresses") or []
+                ]
+    for pod, covered in behind.seen.values():
         found += _uncovered(common, pod, covered)
     return found
 
 
+@dataclass(slots=True)
+class _Behind:
+    """The pods of a Service's namespace, and which of their ports its endpoints have named."""
+
+    namespace: str
+    pods: Mapping[tuple[str, str], Object]
+    seen: dict[str, tuple[Object, set[int]]] = field(default_factory=dict)
+
+
 def _endpoint(
-    common: dict[str, str],
-    endpoint: Object,
-    port: Object,
-    address: str,
-    pods: Mapping[tuple[str, str], Object],
-    namespace: str,
-    seen: dict[str, tuple[Object, set[int]]],
+    common: dict[str, str], endpoint: Object, port: Object, address: str, behind: _Behind
 ) -> Target:
     labels = {**common, **_endpoint_labels(endpoint, port)}
     number = port.get("port")
     target = endpoint.get("targetRef") or {}
-    pod = pods.get((namespace, target.get("name", ""))) if target.get("kind") == "Pod" else None
+    pod = behind.pods.get((behind.namespace, target.get("name", ""))) if target.get("kind") == "Pod" else None
     if pod is not None:
         labels |= _pod_labels(pod)
-        covered = seen.setdefault(pod["metadata"]["name"], (pod, set()))[1]
+        covered = behind.seen.setdefault(pod["metadata"]["name"], (pod, set()))[1]
         for container, is_init in _containers(pod):
             for own in container.get("ports") or []:
                 if own["containerPort"] == number and not is_init:

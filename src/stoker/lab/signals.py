@@ -1,0 +1,29 @@
+"""What the platform's controllers hear, before and after those who tell it have started."""
+
+from collections.abc import Mapping
+
+from stoker.lab.platform import Answer, Signals, Silence
+
+__all__ = ["LateSignals"]
+
+
+class LateSignals:
+    """Signals of monitoring and of the paths to pods: silent until `monitoring` is set.
+
+    Attributes:
+        monitoring: who answers queries.
+        open_requests: by rule, what it holds and what it is answering.
+    """
+
+    def __init__(self) -> None:
+        self.monitoring: Signals = Silence()
+        self.open_requests: dict[str, int] = {}
+
+    def prometheus(self, server: str, query: str) -> Answer | None:
+        return self.monitoring.prometheus(server, query)
+
+    def queue(self, kind: str, metadata: Mapping[str, str]) -> Answer | None:
+        return self.monitoring.queue(kind, metadata)
+
+    def requests(self, name: str) -> float:
+        return float(self.open_requests.get(name, 0))
