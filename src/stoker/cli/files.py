@@ -13,8 +13,9 @@ from stoker.errors import InputError, Problem, UnsafeError
 
 __all__ = ["INVENTORY", "write_tree"]
 
-# Lists what the last render wrote, with hashes, so that the next one can tell its own files from the user's.
-INVENTORY: Final = ".stoker-inventory.json"
+# Lists what the last render wrote, with hashes, so that the next one can tell its own files from the user's. JSON, without the
+# ending by which `kubectl apply -R -f` would take it for an object.
+INVENTORY: Final = ".stoker-inventory"
 
 
 def write_tree(folder: Path, files: Mapping[str, str], *, force: bool = False) -> list[str]:
