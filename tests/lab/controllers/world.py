@@ -8,9 +8,10 @@ from typing import Any
 from stoker.lab.access.rbac import Authorizer
 from stoker.lab.admission import plugins
 from stoker.lab.api.cluster import Cluster
+from stoker.lab.api.standard_effects import DEFINITIONS, definition_effects, service_effects
 from stoker.lab.bootstrap import bootstrap
 from stoker.lab.control import Controller, LabClock, Local, Manager
-from stoker.lab.controllers import controllers, prepare_namespace
+from stoker.lab.controllers import MetricsSource, controllers, prepare_namespace
 from stoker.lab.store import Change, Key, Store
 
 Object = dict[str, Any]
@@ -115,23 +116,23 @@ class World:
         return [one["message"] for one in self.all("Event") if not reason or one["reason"] == reason]
 
 
-def make_world() -> World:
+def make_world(metrics: MetricsSource | None = None) -> World:
+    """A new cluster, bootstrapped and at rest; autoscalers ask ``metrics``."""
     store = Store(None)
     start = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
     cluster = Cluster(
         store,
         clock=lambda: world.now,
-        rng=random.Random(7),
+        rng=random.Random(7),  # noqa: S311 - names, no secrets
         plugins=(),
     )
     cluster.plugins = plugins(Authorizer(store))
+    cluster.effects |= {"services": service_effects(cluster), DEFINITIONS: definition_effects(cluster)}
     local = Local(cluster, "kube-controller-manager")
-    mine = controllers(local)
+    mine = controllers(local, metrics)
     manager = Manager(store, LabClock(), mine)
     world = World(store, cluster, local, Local(cluster, "test"), mine, manager, start)
-    for work in manager._work:
-        for shelf in work.controller.shelves:
-            work.subscriptions.append(store.subscribe(shelf, store.revision, lambda: None))
+    manager.begin()
     bootstrap(Local(cluster, "kube-apiserver"), prepare_namespace)
     manager.settle()
     return world

@@ -14,7 +14,7 @@ from stoker.lab.bootstrap import bootstrap
 from stoker.lab.control import Controller, LabClock, Local, Manager
 from stoker.lab.controllers import controllers, prepare_namespace
 from stoker.lab.nodes import NodeOptions, attach, create_nodes, nodes, parse_nodes
-from stoker.lab.store import Change, Key, Store
+from stoker.lab.store import Store
 
 Object = dict[str, Any]
 
@@ -36,11 +36,6 @@ class SteppedManager(Manager):
         self._due: list[tuple[datetime, int, Any, tuple[str, str]]] = []
         self._latest: dict[tuple[int, tuple[str, str]], int] = {}
         self._number = 0
-        for work in self._work:
-            for shelf in work.controller.shelves:
-                work.subscriptions.append(store.subscribe(shelf, store.revision, lambda: None))
-                for place, record in list(store.scan(shelf)):
-                    self._enqueue(work, Change(Key(shelf, *place), record, None, is_delete=False))
 
     def _reconcile(self, work: Any, target: tuple[str, str]) -> None:
         self._latest.pop((id(work), target), None)
@@ -151,7 +146,7 @@ def make_world(
     """A cluster with nodes of the given shapes."""
     store = Store(None)
     time = Time()
-    cluster = Cluster(store, clock=time, rng=random.Random(7), plugins=())
+    cluster = Cluster(store, clock=time, rng=random.Random(7), plugins=())  # noqa: S311
     cluster.plugins = plugins(Authorizer(store))
     bootstrap(Local(cluster, "kube-apiserver"), prepare_namespace)
     if shapes:
@@ -163,6 +158,16 @@ def make_world(
     world = World(store, cluster, Local(cluster, "test"), manager, mine)
     world.settle()
     return world
+
+
+def reopened(world: World) -> World:
+    """The same store with everything in memory forgotten, as after ``lab down`` and ``lab up``."""
+    mine = nodes(world.cluster, NodeOptions())
+    manager = SteppedManager(world.store, world.manager.time, mine)
+    attach(mine, manager)
+    again = World(world.store, world.cluster, world.user, manager, mine)
+    again.settle()
+    return again
 
 
 def pod(name: str = "p", *, gpus: int = 0, **spec: Any) -> Object:

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stoker.catalog.gpus import gpu
+from stoker.catalog.models import model
 from stoker.twin.engine import EngineSpec, Load, Policy, closed_loop, make_service, open_loop, replay
 from stoker.twin.engine import layout as at
+from stoker.twin.engine.setup import engine_spec
 from stoker.twin.engine.timing.cost import StepCost
 
 _spec = importlib.util.spec_from_file_location("naive", Path(__file__).with_name("naive.py"))
@@ -378,3 +381,17 @@ def test_a_cache_without_room_forgets_the_least_recently_used_prefix() -> None:
         service.advance(at.FOREVER)
     assert roomy.figures(at.R_HIT_TOKENS) == [192]
     assert tight.figures(at.R_HIT_TOKENS) == [0]
+
+
+@pytest.mark.parametrize("answer", [1, 2])
+def test_a_request_that_comes_during_the_last_step_of_all_is_served_next(answer: int) -> None:
+    """Answers of one token end with their prefill: nothing decodes, and the next request must not wait for a step that never is."""
+    run = closed_loop(
+        engine_spec(model("llama-3-8b"), gpu("A100-SXM-80GB")),
+        concurrency=16,
+        requests=100,
+        input_tokens=300,
+        output_tokens=answer,
+    )
+
+    assert (100, 0) == (run.completed, run.refused)

@@ -40,7 +40,7 @@ def controllers(local: Local, metrics: MetricsSource | None = None) -> list[Cont
         DisruptionBudgets(local, caches),
         Autoscalers(local, caches, metrics or NoMetrics()),
         Quotas(local, caches),
-        GarbageCollector(local),
+        GarbageCollector(local, caches),
         Namespaces(local),
         PodGC(local, caches),
     ]

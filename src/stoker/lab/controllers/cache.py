@@ -111,13 +111,13 @@ class Caches:
 
     def __init__(self, local: Local) -> None:
         self._local = local
-        self._decoded = Decoded()
+        self.decoded = Decoded()
         self._caches: dict[Place, Cache] = {}
 
     def __call__(self, api_version: str, kind: str) -> Cache:
         found = self._caches.get((api_version, kind))
         if found is None:
-            found = self._caches[api_version, kind] = Cache(self._local, api_version, kind, self._decoded)
+            found = self._caches[api_version, kind] = Cache(self._local, api_version, kind, self.decoded)
         return found
 
     @property
@@ -128,9 +128,9 @@ class Caches:
 
     def now_and_before(self, change: Change) -> list[Object]:
         """The object after a change and before it, in the version of storage; without what is not there."""
-        found = [] if change.is_delete else [self._decoded(change.record)]
+        found = [] if change.is_delete else [self.decoded(change.record)]
         if change.before is not None:
-            found.append(self._decoded(change.before))
+            found.append(self.decoded(change.before))
         return found
 
     def controllers_of(self, change: Change, kind: str) -> set[Place]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from stoker.lab.api.served import Kind
 from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
-from stoker.lab.controllers.cache import Decoded
+from stoker.lab.controllers.cache import Caches, Decoded
 from stoker.lab.controllers.objects import Object
 from stoker.lab.store import Change, Record, Subscription
 
@@ -47,10 +47,10 @@ class _Node:
 class _Graph:
     """Objects by place, and dependents by their owners' uids."""
 
-    def __init__(self, local: Local) -> None:
+    def __init__(self, local: Local, decoded: Decoded) -> None:
         self._store = local.cluster.store
         self._served = local.cluster.served
-        self._decoded = Decoded()
+        self._decoded = decoded
         self._nodes: dict[_Place, _Node] = {}
         self._dependents: dict[str, dict[_Place, None]] = {}
         self._subscriptions: dict[str, Subscription] = {}
@@ -150,9 +150,9 @@ class GarbageCollector:
 
     name = "garbagecollector"
 
-    def __init__(self, local: Local) -> None:
+    def __init__(self, local: Local, caches: Caches) -> None:
         self._local = local
-        self._graph = _Graph(local)
+        self._graph = _Graph(local, caches.decoded)
         self.shelves: Sequence[str] = self._graph.shelves()
 
     def targets(self, change: Change) -> Iterator[Target]:

@@ -22,6 +22,8 @@ __all__ = ["CA_FACT", "Namespaces", "Remains", "namespace_conditions", "prepare_
 CA_FACT = "ca.crt"
 _FINALIZER = "kubernetes"
 _SHELF = "namespaces"
+# What comes back when somebody deletes it.
+_OWN = {("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")}
 # namespaceDeletionGracePeriod: others hear of the deletion before its content goes.
 _GRACE_S = 5.0
 # finalizerEstimateSeconds: how long finalizers are given before the content is looked at again.
@@ -155,6 +157,8 @@ class Namespaces:
     def targets(self, change: Change) -> Iterable[Target]:
         if change.key.resource == _SHELF:
             return [("", change.key.name)]
+        if change.is_delete and (change.key.resource, change.key.name) in _OWN:
+            return [("", change.key.namespace)]
         # Content that goes may have been the last.
         return [("", change.key.namespace)] if change.key.namespace in self._going else []
 

@@ -19,9 +19,7 @@ Schema = dict[str, Any]
 Named = Mapping[str, Any]
 
 # apimachinery pkg/api/resource: how controller-gen writes a Quantity.
-_QUANTITY = (
-    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
-)
+_QUANTITY = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 _INT_OR_STRING: Schema = {
     "anyOf": [{"type": "integer"}, {"type": "string"}],
     "x-kubernetes-int-or-string": True,
@@ -112,16 +110,8 @@ def _object(short: Mapping[str, Any], named: Named) -> Schema:
     for key, value in _expanded(short, named).items():
         if key == "*":
             found["additionalProperties"] = schema(value, named)
-        elif key == "$open":
-            found["x-kubernetes-preserve-unknown-fields"] = True
-        elif key == "$atomic":
-            found["x-kubernetes-map-type"] = "atomic"
-        elif key == "$default":
-            found["default"] = copy.deepcopy(value)
-        elif key == "$size":
-            _narrow(found, value)
-        elif key == "$rules":
-            found["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in value]
+        elif key[0] == "$":
+            _mark(found, key, value)
         else:
             name, _, ownership = key.partition("@")
             child = schema(value, named)
@@ -135,6 +125,25 @@ def _object(short: Mapping[str, Any], named: Named) -> Schema:
     if required:
         found["required"] = sorted(required)
     return found
+
+
+def _mark(found: Schema, key: str, value: Any) -> None:
+    """What is said of an object as a whole."""
+    match key:
+        case "$open":
+            found["x-kubernetes-preserve-unknown-fields"] = True
+        case "$atomic":
+            found["x-kubernetes-map-type"] = "atomic"
+        case "$default":
+            found["default"] = copy.deepcopy(value)
+        case "$size":
+            _narrow(found, value)
+        case "$rules":
+            found["x-kubernetes-validations"] = [
+                {"rule": rule, "message": message} for rule, message in value
+            ]
+        case _:
+            raise ValueError(f"no mark is called {key}")
 
 
 def _expanded(short: Mapping[str, Any], named: Named) -> dict[str, Any]:

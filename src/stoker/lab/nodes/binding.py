@@ -19,6 +19,7 @@ __all__ = ["Binder"]
 Place = tuple[str, str]
 
 _BIND_TIMEOUT_S = 600.0  # VolumeBindingArgs.bindTimeoutSeconds
+_TOPOLOGY = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _SELECTED = "volume.kubernetes.io/selected-node"
 _BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
@@ -55,10 +56,15 @@ class Binder:
 
     def bind(self, pod: Object, node: str) -> ApiError | None:
         try:
-            bind(self._local, pod, node)
+            bind(self._local, pod, node, self._topology(node))
         except ApiError as error:
             return error
         return None
+
+    def _topology(self, node: str) -> Object:
+        """Zone and region of a node, which admission puts on pods that are bound to it."""
+        labels = self._view.state.nodes[node].labels
+        return {key: labels[key] for key in _TOPOLOGY if key in labels}
 
     # --- pods whose volumes are being bound -----------------------------------------------------------------------
 
@@ -87,7 +93,9 @@ class Binder:
     def _volumes(self, pod: Object, node: str) -> tuple[Place, ...]:
         """Write what was chosen for claims that waited for a pod; claims that are not bound yet."""
         state = self._view.state
-        if not any("persistentVolumeClaim" in one or "ephemeral" in one for one in pod["spec"].get("volumes") or ()):
+        if not any(
+            "persistentVolumeClaim" in one or "ephemeral" in one for one in pod["spec"].get("volumes") or ()
+        ):
             return ()
         bindings, selected = dict(state.bindings), dict(state.selected)
         bind_volumes(state, pod, node)
@@ -138,8 +146,6 @@ class Binder:
             claim = self._local.get("resource.k8s.io/v1", "ResourceClaim", *key)
             if claim is None:
                 continue
-            if key in before:
-                new = reserved(claim, pod)
-            else:
-                new = allocated(claim, state.allocations[key], pod)
+            known = key in before
+            new = reserved(claim, pod) if known else allocated(claim, state.allocations[key], pod)
             self._local.update_status(new)

@@ -1,45 +1,53 @@
 """What nodes and scheduler ask of the API beside plain reads and writes: bindings, conditions. Upstream's pod/util in short."""
 
-import msgspec
-
-from stoker.lab.api.call import Call, User
-from stoker.lab.api.subresources import bind as bind_subresource
 from stoker.lab.control.local import Local
 from stoker.lab.controllers.objects import Object
+from stoker.lab.status import conflict, not_found
+from stoker.lab.store import Key
 
 __all__ = ["bind", "fresh", "set_condition"]
 
-_encode = msgspec.json.Encoder().encode
 
+def bind(local: Local, pod: Object, node: str, labels: Object) -> None:
+    """Bind a pod to a node, as the binding subresource does (registry/core/pod/storage setPodNodeAndMetadata).
 
-def bind(local: Local, pod: Object, node: str) -> None:
-    """Bind a pod to a node, as the scheduler does: a POST of a Binding.
+    It is a write of its own kind: it is neither validated as an update nor counted as a new generation, and nobody owns what it
+    wrote.
+
+    Args:
+        local: of the scheduler.
+        pod: that waits.
+        node: its name.
+        labels: topology labels of the node, which the pod gets (admission plugin PodTopologyLabels).
 
     Raises:
-        ApiError: it is bound already, is going, or is gone.
+        ApiError: it is bound already, is going, is another one, or is gone.
     """
-    kind = local.kind("v1", "Pod")
-    if kind is None:
-        raise LookupError("pods are not served")
     metadata = pod["metadata"]
-    body = _encode(
-        {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-            },
-            "target": {"kind": "Node", "name": node},
-        }
-    )
-    user = User(f"system:{local.manager}", ("system:masters", "system:authenticated"))
-    call = Call(
-        "create", kind.resource, metadata["namespace"], metadata["name"], kind.resource.subresource("binding"), {}, "",
-        "application/json", body, user, local.manager,
-    )  # fmt: skip
-    bind_subresource(local.cluster, kind, call)
+    name = metadata["name"]
+    key = Key("pods", metadata["namespace"], name)
+    record = local.cluster.store.get(key)
+    if record is None:
+        raise not_found("", "pods", name)
+    found = record.object()
+    problem = ""
+    if found["metadata"]["uid"] != metadata["uid"]:
+        problem = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {found['metadata']['uid']}"
+    elif found["metadata"].get("deletionTimestamp"):
+        problem = f"pod {name} is being deleted, cannot be assigned to a host"
+    elif found["spec"].get("nodeName"):
+        problem = f'pod {name} is already assigned to node "{found["spec"]["nodeName"]}"'
+    elif found["spec"].get("schedulingGates"):
+        problem = f"pod {name} has non-empty .spec.schedulingGates"
+    if problem:
+        raise conflict("", "pods/binding", name, problem)
+    found["spec"]["nodeName"] = node
+    status = found.setdefault("status", {})
+    status.pop("nominatedNodeName", None)
+    if labels:
+        found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), **labels}
+    set_condition(status, {"type": "PodScheduled", "status": "True"}, local.cluster.now())
+    local.cluster.store.put(key, found)
 
 
 def fresh(local: Local, pod: Object) -> Object | None:
@@ -65,4 +73,3 @@ def set_condition(status: Object, condition: Object, at: str) -> bool:
         return True
     conditions.append({"lastProbeTime": None, **condition, "lastTransitionTime": at})
     return True
-

@@ -18,7 +18,8 @@ __all__ = ["is_scheduler", "running_profiles"]
 def is_scheduler(pod: Object) -> bool:
     """Whether the pod runs a kube-scheduler."""
     return any(
-        (words := [*(one.get("command") or ()), *(one.get("args") or ())]) and words[0].endswith("kube-scheduler")
+        (words := [*(one.get("command") or ()), *(one.get("args") or ())])
+        and words[0].endswith("kube-scheduler")
         for one in pod["spec"].get("containers") or ()
     )
 
@@ -33,7 +34,7 @@ def running_profiles(
             continue
         namespace = pod["metadata"]["namespace"]
         for volume in pod["spec"].get("volumes") or ():
-            name = (volume.get("configMap") or {}).get("name")
+            name = str((volume.get("configMap") or {}).get("name") or "")
             for text in ((config_maps.get((namespace, name)) or {}).get("data") or {}).values():
                 found |= _parsed(text)
     return found

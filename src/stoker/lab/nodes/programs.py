@@ -19,7 +19,13 @@ _MOST_LINES = 10_000
 
 
 class Runner(Protocol):
-    """Runs containers' programs. Kubelets ask it, it never calls them but to say that there is something to ask for."""
+    """Runs containers' programs. Kubelets ask it; it calls them only to say that there is something to ask for.
+
+    Attributes:
+        woken: called with a container's id then; the kubelets set it.
+    """
+
+    woken: Callable[[str], None]
 
     def start(self, run: RunContainer) -> None:
         """Start a program."""
@@ -66,6 +72,7 @@ class Programs:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
+        self.woken: Callable[[str], None] = lambda _: None
         self._programs: dict[str, _Program] = {}
 
     def start(self, run: RunContainer) -> None:
@@ -94,6 +101,7 @@ class Programs:
             program.hangs = fault.on
             if program.has_said_ready:
                 program.said.append(ContainerState(id=fault.id, state="unready" if fault.on else "ready"))
+        self.woken(fault.id)
 
     def states(self, run_id: str) -> Sequence[ContainerState]:
         program = self._programs.get(run_id)
@@ -129,7 +137,11 @@ class Programs:
             program.said.append(ContainerState(id=run_id, state="running"))
         end = self._ends_s(program)
         is_ended = end is not None and end[0] <= now
-        if not program.has_said_ready and program.started_s + program.plan.ready_s <= now and not program.hangs:
+        if (
+            not program.has_said_ready
+            and program.started_s + program.plan.ready_s <= now
+            and not program.hangs
+        ):
             program.has_said_ready = True
             program.said.append(ContainerState(id=run_id, state="ready"))
         if is_ended and end is not None:

@@ -58,8 +58,8 @@ class Queue:
     def get(self, place: Place) -> Entry | None:
         return self._entries.get(place)
 
-    def put(self, place: Place, pod: Object) -> bool:
-        """A pod waits, or has changed; whether it is to be tried."""
+    def put(self, place: Place, pod: Object, *, delay_s: float = 0.0) -> bool:
+        """A pod waits, or has changed; whether it is to be tried, now or after a pause."""
         entry = self._entries.get(place)
         if entry is not None and entry.pod["metadata"]["uid"] != pod["metadata"]["uid"]:
             self.drop(place)
@@ -67,11 +67,13 @@ class Queue:
         if entry is None:
             self._added += 1
             entry = self._entries[place] = Entry(pod, self._now(), self._added)
-            self._activate(place, entry)
+            entry.until = self._now() + delay_s if delay_s else 0.0
+            self._wake(place, entry)
             return True
         before, entry.pod = entry.pod, pod
         if before["spec"] != pod["spec"] or before["metadata"].get("labels") != pod["metadata"].get("labels"):
-            return self._wake(place, entry)
+            self._wake(place, entry)
+            return True
         return False
 
     def drop(self, place: Place) -> None:
@@ -98,8 +100,11 @@ class Queue:
             entry.is_parked = True
 
     def move_all(self) -> list[Place]:
-        """The cluster has changed: everybody who waits may be tried, now or after the pause; those of now."""
-        return [place for place, entry in self._entries.items() if entry.is_parked and self._wake(place, entry)]
+        """The cluster has changed: everybody who waits may be tried, now or after the pause; who that is."""
+        parked = [(place, entry) for place, entry in self._entries.items() if entry.is_parked]
+        for place, entry in parked:
+            self._wake(place, entry)
+        return [place for place, _ in parked]
 
     def seconds_to_next(self) -> float | None:
         """When to look again: at once, when a pause ends, or not before something changes."""
@@ -111,22 +116,21 @@ class Queue:
             if entry is None or entry.is_active or entry.until != until:
                 heapq.heappop(self._pauses)
                 continue
-            return max(0.0, until - self._now())
+            return max(0.001, until - self._now())
         return 0.0 if self._heap else None
 
     def _is_valid(self, item: tuple[tuple[int, float, int], Place]) -> bool:
         entry = self._entries.get(item[1])
         return entry is not None and entry.is_active
 
-    def _wake(self, place: Place, entry: Entry) -> bool:
+    def _wake(self, place: Place, entry: Entry) -> None:
         entry.is_parked = False
         if entry.is_active:
-            return True
+            return
         if entry.until > self._now():
             heapq.heappush(self._pauses, (entry.until, place))
-            return False
-        self._activate(place, entry)
-        return True
+        else:
+            self._activate(place, entry)
 
     def _activate(self, place: Place, entry: Entry) -> None:
         entry.is_active = True

@@ -27,6 +27,7 @@ __all__ = ["Scheduler"]
 Place = tuple[str, str]
 
 _DEFAULT = "default-scheduler"
+_BIND_AGAIN_S = 1.0  # the first pause of the queue's own
 # validation.NoteLengthLimit, and what truncateMessage puts at the end.
 _LONGEST_NOTE, _DOTS = 1024, " ..."
 _encode = msgspec.json.Encoder().encode
@@ -169,7 +170,7 @@ class Scheduler:
         self._view.give_up(place)
         current = self._pods.get(*place)
         if error.code not in {404, 409} and current is not None and is_waiting(current):
-            self._queue.put(place, current)
+            self._queue.put(place, current, delay_s=_BIND_AGAIN_S)
 
     def _bound_or_wait(self, place: Place) -> float | None:
         """A pod whose volumes are being bound: bind it when they are."""

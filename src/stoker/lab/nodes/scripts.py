@@ -51,7 +51,8 @@ def is_plain(run: RunContainer) -> bool:
         return _image_name(run) in _SHELL_IMAGES
     program = words[0].rpartition("/")[2]
     return program in {"sleep", "true", "false", "echo", "nvidia-smi"} or (
-        program in _SHELLS and not re.search(r"vllm|sglang|triton|python|serve|listen|\bnc\b", " ".join(words))
+        program in _SHELLS
+        and not re.search(r"vllm|sglang|triton|python|serve|listen|\bnc\b", " ".join(words))
     )
 
 
@@ -97,7 +98,9 @@ def _is_init(run: RunContainer) -> bool:
 
 def _is_sidecar(run: RunContainer) -> bool:
     name = run.container["name"]
-    return any(one["name"] == name for one in run.pod["spec"].get("initContainers") or ()) and not _is_init(run)
+    return any(one["name"] == name for one in run.pod["spec"].get("initContainers") or ()) and not _is_init(
+        run
+    )
 
 
 def _said(run: RunContainer) -> Plan | None:

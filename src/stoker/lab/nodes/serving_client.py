@@ -56,15 +56,24 @@ class ServingClient:
     ) -> None:
         self._now = now
         self._speed = speed
-        self.woken = woken
+        self._woken = woken
         self.held = held
         self._plain = Programs(now)
+        self._plain.woken = woken
         self._local: set[str] = set()
         self._running: dict[str, RunContainer] = {}
         self._said: dict[str, list[ContainerState]] = {}
         self._lines: dict[str, deque[tuple[float, str]]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._extra: dict[str, ToServing] = {}
+
+    @property
+    def woken(self) -> Callable[[str], None]:
+        return self._woken
+
+    @woken.setter
+    def woken(self, call: Callable[[str], None]) -> None:
+        self._woken = self._plain.woken = call
 
     # --- the runner -----------------------------------------------------------------------------------------------
 
@@ -89,7 +98,6 @@ class ServingClient:
     def fault(self, fault: Fault) -> None:
         if fault.id in self._local:
             self._plain.fault(fault)
-            self.woken(fault.id)
         else:
             self._send(fault)
 
@@ -108,8 +116,9 @@ class ServingClient:
     def forget(self, run_id: str) -> None:
         self._local.discard(run_id)
         self._plain.forget(run_id)
-        for table in (self._running, self._said, self._lines):
-            table.pop(run_id, None)  # type: ignore[attr-defined]
+        self._running.pop(run_id, None)
+        self._said.pop(run_id, None)
+        self._lines.pop(run_id, None)
 
     def log(self, run_id: str) -> Sequence[tuple[float, str]]:
         if run_id in self._local:
@@ -169,4 +178,4 @@ class ServingClient:
             if message.state == "exited":
                 self._running.pop(message.id, None)
             self._said[message.id].append(message)
-            self.woken(message.id)
+            self._woken(message.id)

@@ -17,7 +17,15 @@ from stoker.platform.cluster import SharingMode
 from stoker.sizing.pools import POOL_LABEL
 from stoker.sizing.resolved import ResolvedPlatform, ResolvedPool
 
-__all__ = ["MACHINE", "Machine", "NodeGroup", "machine_of", "node_objects", "nodes_of_platform", "parse_nodes"]
+__all__ = [
+    "MACHINE",
+    "Machine",
+    "NodeGroup",
+    "machine_of",
+    "node_objects",
+    "nodes_of_platform",
+    "parse_nodes",
+]
 
 Object = dict[str, Any]
 
@@ -177,7 +185,11 @@ def _gpu_group(count: int, each: int, kind: Gpu, *, device_plugin: bool, tainted
         prefix=kind.name.casefold(),
         count=count,
         machine=Machine(
-            kind.name, each, {kind.resource: each}, gfd_labels(kind, each, machine=machine_name), device_plugin
+            kind.name,
+            each,
+            {kind.resource: each},
+            gfd_labels(kind, each, machine=machine_name),
+            device_plugin,
         ),
         millicores=(shape.vcpus if shape else each * _CPUS_PER_GPU) * 1000,
         memory_bytes=int(memory * _GIB),
@@ -289,9 +301,7 @@ def _amounts(group: NodeGroup) -> tuple[dict[str, str], dict[str, str]]:
     # The kernel and the firmware keep a little of what the machine is sold with; the kubelet reports what is left, in Ki.
     memory_kib = group.memory_bytes // 1024
     disk_kib = group.disk_bytes // 1024
-    cpu = (
-        str(group.millicores // 1000) if group.millicores % 1000 == 0 else f"{group.millicores}m"
-    )
+    cpu = str(group.millicores // 1000) if group.millicores % 1000 == 0 else f"{group.millicores}m"
     capacity = {
         "cpu": cpu,
         "ephemeral-storage": f"{disk_kib}Ki",

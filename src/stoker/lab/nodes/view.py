@@ -63,7 +63,14 @@ class View:
         self.generation = 0
         self._pods = caches.pods
         self._nodes = caches("v1", "Node")
-        self._dirty = {"namespaces", *_VOLUMES, *_STORAGE, *_DEVICES, "services", "poddisruptionbudgets.policy"}
+        self._dirty = {
+            "namespaces",
+            *_VOLUMES,
+            *_STORAGE,
+            *_DEVICES,
+            "services",
+            "poddisruptionbudgets.policy",
+        }
         self._known: dict[Place, Object] = {}
         self._assumed: dict[Place, str] = {}
         for node in self._nodes.all():
@@ -105,7 +112,11 @@ class View:
                 return True
             return was_there
         before = self._known.get(place)
-        if before is not None and before["metadata"]["uid"] == pod["metadata"]["uid"] and _is_alike(before, pod):
+        if (
+            before is not None
+            and before["metadata"]["uid"] == pod["metadata"]["uid"]
+            and _is_alike(before, pod)
+        ):
             self._known[place] = pod
             return False
         if before is not None:
@@ -251,5 +262,6 @@ def _is_alike(before: Object, after: Object) -> bool:
 def _was_preempted(pod: Object) -> bool:
     conditions: Any = (pod.get("status") or {}).get("conditions") or ()
     return any(
-        one["type"] == "DisruptionTarget" and one.get("reason") == "PreemptionByScheduler" for one in conditions
+        one["type"] == "DisruptionTarget" and one.get("reason") == "PreemptionByScheduler"
+        for one in conditions
     )

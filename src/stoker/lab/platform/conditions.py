@@ -14,9 +14,16 @@ def find(conditions: Sequence[Object], kind: str) -> Object | None:
 
 
 def set_condition(
-    conditions: Conditions, kind: str, status: str, reason: str, message: str, *, now: str, generation: int = 0
+    conditions: Conditions,
+    kind: str,
+    status: str,
+    reason: str,
+    message: str,
+    *,
+    now: str,
+    generation: int = 0,
 ) -> None:
-    """apimachinery meta.SetStatusCondition: the time moves only with the status."""
+    """As meta.SetStatusCondition of apimachinery: the time moves only with the status."""
     found = find(conditions, kind)
     if found is None:
         found = {"type": kind}
@@ -29,7 +36,14 @@ def set_condition(
 
 
 def set_knative(
-    conditions: Conditions, kind: str, status: str, *, now: str, reason: str = "", message: str = "", severity: str = ""
+    conditions: Conditions,
+    kind: str,
+    status: str,
+    *,
+    now: str,
+    reason: str = "",
+    message: str = "",
+    severity: str = "",
 ) -> None:
     """knative.dev/pkg/apis conditionsImpl.SetCondition: sorted by type, untouched where nothing but the time would change."""
     new: Object = {"type": kind, "status": status}
@@ -53,7 +67,12 @@ def summarise(conditions: Conditions, dependents: Sequence[str], *, now: str, ha
         if bad:
             last = max(bad, key=lambda one: str(one.get("lastTransitionTime") or ""))
             set_knative(
-                conditions, happy, status, now=now, reason=last.get("reason", ""), message=last.get("message", "")
+                conditions,
+                happy,
+                status,
+                now=now,
+                reason=last.get("reason", ""),
+                message=last.get("message", ""),
             )
             return
     if any(one is None for one in found):

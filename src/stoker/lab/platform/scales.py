@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stoker.lab.api.call import Call, User, no_such_resource
 from stoker.lab.api.served import Kind
@@ -9,7 +10,16 @@ from stoker.lab.api.subresources import get_scale, write_scale
 from stoker.lab.control.local import Local
 from stoker.lab.resources import SUBRESOURCES
 
-__all__ = ["Scale", "qualified_kind", "read_scale", "write_replicas"]
+__all__ = ["Place", "Scale", "read_scale", "write_replicas"]
+
+
+class Place(NamedTuple):
+    """Which object."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +31,14 @@ class Scale:
     selector: str
 
 
-def qualified_kind(api_version: str, kind: str) -> str:
-    """``apps/v1.Deployment``, as KEDA writes a group, version and kind."""
-    return f"{api_version}.{kind}"
-
-
-def read_scale(local: Local, api_version: str, kind: str, namespace: str, name: str) -> Scale:
+def read_scale(local: Local, place: Place) -> Scale:
     """The scale of an object.
 
     Raises:
         ApiError: there is no such object, or objects of its kind have no scale.
     """
-    call = _call(local, "get", api_version, kind, namespace, name, b"")
-    found = get_scale(local.cluster, _kind(local, api_version, kind), call).document
+    kind = _kind(local, place)
+    found = get_scale(local.cluster, kind, _call(local, kind, place, "get")).document
     return Scale(
         int(found["spec"].get("replicas") or 0),
         int(found["status"].get("replicas") or 0),
@@ -41,31 +46,27 @@ def read_scale(local: Local, api_version: str, kind: str, namespace: str, name: 
     )
 
 
-def write_replicas(
-    local: Local, api_version: str, kind: str, namespace: str, name: str, replicas: int
-) -> None:
+def write_replicas(local: Local, place: Place, replicas: int) -> None:
     """Ask for so many replicas.
 
     Raises:
         ApiError: as for everybody.
     """
+    kind = _kind(local, place)
     body = json.dumps({"spec": {"replicas": replicas}}).encode()
-    call = _call(local, "patch", api_version, kind, namespace, name, body)
-    write_scale(local.cluster, _kind(local, api_version, kind), call)
+    write_scale(local.cluster, kind, _call(local, kind, place, "patch", body))
 
 
-def _kind(local: Local, api_version: str, kind: str) -> Kind:
-    found = local.kind(api_version, kind)
+def _kind(local: Local, place: Place) -> Kind:
+    found = local.kind(place.api_version, place.kind)
     if found is None or found.resource.subresource("scale") is None:
         raise no_such_resource()
     return found
 
 
-def _call(
-    local: Local, verb: str, api_version: str, kind: str, namespace: str, name: str, body: bytes
-) -> Call:
+def _call(local: Local, kind: Kind, place: Place, verb: str, body: bytes = b"") -> Call:
     user = User(f"system:{local.manager}", ("system:masters", "system:authenticated"))
     return Call(
-        verb, _kind(local, api_version, kind).resource, namespace, name, SUBRESOURCES["scale"], {}, "",
+        verb, kind.resource, place.namespace, place.name, SUBRESOURCES["scale"], {}, "",
         "application/merge-patch+json", body, user, local.manager,
     )  # fmt: skip

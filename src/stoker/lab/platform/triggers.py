@@ -5,7 +5,9 @@ pkg/util/normalize_string.go; kedacore/http-add-on scaler/{naming,handlers}.go. 
 ``s<index>-<kind>`` and are asked as a broker.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -17,13 +19,14 @@ from stoker.lab.control.local import Local
 from stoker.lab.platform.signals import Answer, Signals
 from stoker.twin.autoscaler.cron import Window, parse_window
 from stoker.twin.autoscaler.keda import TriggerReading
-from stoker.twin.autoscaler.scaledobject import RESOURCES, Trigger
+from stoker.twin.autoscaler.scaledobject import RESOURCES, ScaledObject, Trigger
 
-__all__ = ["metric_name", "read", "route_rule"]
+__all__ = ["metric_name", "read", "route_rule", "with_targets"]
 
 Object = dict[str, Any]
 
 _DASHED = str.maketrans(dict.fromkeys("/.:%()", "-"))
+_EXTERNAL = frozenset(("external", "external-push"))
 _CRON_LETTERS = {" ": "", "*": "x", "/": "Sl", "?": "Qm", ",": "Cm"}
 
 
@@ -44,7 +47,7 @@ def metric_name(trigger: Trigger, namespace: str) -> str:
             ("cron", metadata.get("timezone", ""), _cron_text(metadata, "start"), _cron_text(metadata, "end"))
         ),
     }
-    if trigger.kind in {"external", "external-push"}:
+    if trigger.kind in _EXTERNAL:
         return f"s{trigger.index}-{_http_metric(trigger, namespace)}"
     make = named.get(trigger.kind)
     return f"s{trigger.index}-{(make() if make else trigger.kind).translate(_DASHED)}"
@@ -84,7 +87,7 @@ def read(
             trigger,
             signals.prometheus(trigger.metadata.get("serverAddress", ""), trigger.metadata.get("query", "")),
         )
-    if trigger.kind in {"external", "external-push"}:
+    if trigger.kind in _EXTERNAL:
         return _http(trigger, signals, local, namespace)
     answer = signals.queue(trigger.kind, trigger.metadata)
     if answer is None:
@@ -92,17 +95,46 @@ def read(
     return TriggerReading(answer.value or 0.0, answer.error)
 
 
+def with_targets(scaled: ScaledObject, local: Local, namespace: str) -> ScaledObject:
+    """A ScaledObject whose external scalers have said what they aim at: the HTTP add-on has it of its route."""
+    if not any(one.kind in _EXTERNAL for one in scaled.triggers):
+        return scaled
+    triggers = tuple(
+        replace(one, threshold=_route_target(one, local, namespace), activation=0.0)
+        if one.kind in _EXTERNAL
+        else one
+        for one in scaled.triggers
+    )
+    return replace(scaled, triggers=triggers)
+
+
+def _route_target(trigger: Trigger, local: Local, namespace: str) -> float:
+    metadata = trigger.metadata
+    if "interceptorRoute" in metadata:
+        found = local.get("http.keda.sh/v1beta1", "InterceptorRoute", namespace, metadata["interceptorRoute"])
+        metric = ((found or {}).get("spec") or {}).get("scalingMetric") or {}
+        return float((metric.get("concurrency") or {}).get("targetValue") or trigger.threshold)
+    if "httpScaledObject" in metadata:
+        found = local.get(
+            "http.keda.sh/v1alpha1", "HTTPScaledObject", namespace, metadata["httpScaledObject"]
+        )
+        spec = (found or {}).get("spec") or {}
+        concurrency = (spec.get("scalingMetric") or {}).get("concurrency") or {}
+        return float(concurrency.get("targetValue") or spec.get("targetPendingRequests") or 100)
+    return trigger.threshold
+
+
 def _prometheus(trigger: Trigger, answer: Answer | None) -> TriggerReading | None:
     if answer is None or answer.error:
         return None if answer is None else TriggerReading(error=answer.error)
     value = answer.value
-    if value is not None and value - value == 0:
+    if value is not None and math.isfinite(value):
         return TriggerReading(value)
     if trigger.metadata.get("ignoreNullValues", "true").lower() in {"true", "t", "1"}:
         return TriggerReading(0.0)
     if value is None:
         return TriggerReading(error="prometheus metrics 'prometheus' target may be lost, the result is empty")
-    text = "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
+    text = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     return TriggerReading(error=f"prometheus query returns {text}")
 
 
@@ -122,7 +154,9 @@ def _cron(trigger: Trigger, now: datetime) -> TriggerReading:
     except StokerError as error:
         return TriggerReading(error=f"error parsing cron metadata: {error}")
     minute = (local_now.weekday() * 24 + local_now.hour) * 60 + local_now.minute
-    return TriggerReading(float(metadata.get("desiredReplicas") or 0) if window.contains(minute * 60) else 0.0)
+    return TriggerReading(
+        float(metadata.get("desiredReplicas") or 0) if window.contains(minute * 60) else 0.0
+    )
 
 
 def _http(trigger: Trigger, signals: Signals, local: Local, namespace: str) -> TriggerReading:
@@ -138,4 +172,6 @@ def _http(trigger: Trigger, signals: Signals, local: Local, namespace: str) -> T
                 error=f'rpc error: code = Unknown desc = {kind}.http.keda.sh "{name}" not found'
             )
         return TriggerReading(signals.requests(route_rule(namespace, name)))
-    return TriggerReading(error=f"{trigger.kind}: no scaler answers at {trigger.metadata.get('scalerAddress')}")
+    return TriggerReading(
+        error=f"{trigger.kind}: no scaler answers at {trigger.metadata.get('scalerAddress')}"
+    )

@@ -15,6 +15,7 @@ __all__ = [
     "ContainerState",
     "Fault",
     "FromServing",
+    "Held",
     "Listener",
     "RunContainer",
     "Rule",
@@ -35,14 +36,14 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True
 # --- from the nodes to the process ----------------------------------------------------------------------------------
 
 
-class SetClock(_Message, tag="clock"):
+class SetClock(_Message, frozen=True, tag="clock"):
     """The lab's time now, as seconds since the epoch, and how much faster than the wall it runs."""
 
     now: float
     speed: float
 
 
-class RunContainer(_Message, tag="run"):
+class RunContainer(_Message, frozen=True, tag="run"):
     """Start a container's program; its image is on the node.
 
     Attributes:
@@ -64,7 +65,7 @@ class RunContainer(_Message, tag="run"):
     load_s: float = 0.0
 
 
-class StopContainer(_Message, tag="stop"):
+class StopContainer(_Message, frozen=True, tag="stop"):
     """SIGTERM now, SIGKILL after ``grace_s``."""
 
     id: str
@@ -111,13 +112,13 @@ class Listener(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
-class SetListeners(_Message, tag="listeners"):
+class SetListeners(_Message, frozen=True, tag="listeners"):
     """Every listener that there should be; the others end. Connections that are open go on."""
 
     listeners: tuple[Listener, ...]
 
 
-class Fault(_Message, tag="fault"):
+class Fault(_Message, frozen=True, tag="fault"):
     """Something breaks in a container, or is mended (``on`` false).
 
     ``kind``: ``fill-kv-cache`` (value: share), ``hang``, ``crash`` (value: exit code), ``xid`` (value: number), ``slow`` (value:
@@ -135,7 +136,7 @@ ToServing = SetClock | RunContainer | StopContainer | SetListeners | Fault
 # --- from the process to the nodes ------------------------------------------------------------------------------------
 
 
-class ContainerState(_Message, tag="state"):
+class ContainerState(_Message, frozen=True, tag="state"):
     """A program's state changed.
 
     Attributes:
@@ -153,14 +154,14 @@ class ContainerState(_Message, tag="state"):
     message: str = ""
 
 
-class ContainerLog(_Message, tag="log"):
+class ContainerLog(_Message, frozen=True, tag="log"):
     """Lines that a program wrote, with their times."""
 
     id: str
     lines: tuple[tuple[float, str], ...]
 
 
-class Held(_Message, tag="held"):
+class Held(_Message, frozen=True, tag="held"):
     """Requests that a holding rule holds now, by the rule's name; sent when it changes."""
 
     counts: dict[str, int]
@@ -179,8 +180,10 @@ def encode(message: ToServing | FromServing) -> bytes:
 
 
 def decode_to(line: bytes) -> ToServing:
-    return _to.decode(line)
+    found: ToServing = _to.decode(line)
+    return found
 
 
 def decode_from(line: bytes) -> FromServing:
-    return _from.decode(line)
+    found: FromServing = _from.decode(line)
+    return found

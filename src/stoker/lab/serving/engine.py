@@ -8,84 +8,19 @@ never makes the engine slower; steps that are overdue are worked off together, a
 
 import itertools
 from collections import deque
-from collections.abc import Sequence as Items
 from functools import lru_cache
-from typing import Protocol
 
 from stoker.lab.serving.clock import Clock, Timer
 from stoker.lab.serving.prefix import PrefixCache
+from stoker.lab.serving.request import ABORTED, Request
 from stoker.lab.serving.stats import EngineStats
 from stoker.twin.engine.spec import EngineSpec
 from stoker.twin.engine.state import dense_seconds
 from stoker.twin.engine.timing import StepCost
 
-__all__ = ["ABORTED", "Engine", "Listener", "Request"]
+__all__ = ["Engine"]
 
-ABORTED = "abort"
 _FOREVER = float("inf")
-
-
-class Listener(Protocol):
-    """Who waits for a request's tokens."""
-
-    streams: bool
-    """Whether it wants to hear of every token, or of the end only."""
-
-    def progress(self, made: int) -> None:
-        """So many tokens are made by now."""
-        ...
-
-    def ended(self, request: "Request") -> None:
-        """The request is over; `Request.reason` says why."""
-        ...
-
-
-class Request:
-    """One request of an engine.
-
-    Attributes:
-        prompt: its tokens. ``answer``: tokens that will be made. ``asked``: the bound that the client gave, None for none.
-        hashes: of the prompt's full blocks, each of everything up to its end; empty: nothing is looked up.
-        adapter: LoRA adapter, empty for the model itself.
-        ends_as: reason of an end that nothing disturbs: ``stop`` or ``length``.
-        made: tokens so far. ``reason``: empty until it is over.
-        arrived, queued, scheduled, first, last: seconds of the lab; 0 for not yet.
-        cached: prompt tokens found in the prefix cache when it was first scheduled.
-    """
-
-    __slots__ = (
-        "_before", "_blocks", "_computed", "_fresh_at", "_origin", "_shared", "adapter", "answer", "arrived", "asked", "cached",
-        "ends_as", "first", "hashes", "last", "listener", "preempted", "prompt", "queued", "reason", "scheduled", "state",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        prompt: int,
-        answer: int,
-        arrived: float,
-        listener: Listener,
-        *,
-        asked: int | None = None,
-        hashes: Items[int] = (),
-        adapter: str = "",
-        ends_as: str = "length",
-    ) -> None:
-        self.prompt, self.answer, self.asked, self.arrived = prompt, answer, asked, arrived
-        self.listener, self.hashes, self.adapter, self.ends_as = listener, hashes, adapter, ends_as
-        self.queued = self.scheduled = self.first = self.last = 0.0
-        self.cached = self.preempted = 0
-        self.reason = ""
-        self.state = "new"  # new, waiting, partial, fresh, decoding, over
-        self._before = 0  # tokens made before the present stay in the batch
-        self._blocks = self._shared = self._computed = 0
-        self._origin = 0  # computed tokens minus iteration while decoding
-        self._fresh_at = 0  # iteration of the first token of the present stay
-
-    def made(self, iteration: int) -> int:
-        """Answer tokens that there are at an iteration of its engine."""
-        if self.state == "decoding":
-            return self._before + iteration - self._fresh_at
-        return self._before
 
 
 @lru_cache(maxsize=64)
@@ -164,7 +99,7 @@ class Engine:
             request.state = "over"
             request.reason = request.reason or ABORTED
             return
-        request._before = request.made(self.iteration)
+        request.kept = request.made(self.iteration)
         if request.state == "decoding":
             request.last = self._last_tokens
         if request.state == "waiting":
@@ -242,7 +177,7 @@ class Engine:
         budget = self.spec.max_num_batched_tokens - self._decoding
         tokens, pairs, chunks, loads = 0, 0.0, 0, 0
         if self._partial is not None and budget > 0:
-            before = self._partial._computed
+            before = self._partial.computed
             chunk = self._continue_prompt(budget, reserved, now)
             has_preempted = has_preempted or chunk == 0
             tokens, pairs, chunks = chunk, chunk * (before + 0.5 * chunk), int(chunk > 0)
@@ -250,9 +185,11 @@ class Engine:
         if not has_preempted and self._partial is None and self.waiting:
             given, seen, joined, loads = self._admit_waiting(budget, reserved, now)
             tokens, pairs, chunks = tokens + given, pairs + seen, chunks + joined
-        self._start(now, tokens, pairs, chunks, loads, reserved)
+        self._start(now, (tokens, pairs, chunks, loads), reserved)
 
-    def _start(self, now: float, tokens: int, pairs: float, chunks: int, loads: int, reserved: int) -> None:
+    def _start(self, now: float, prompts: tuple[int, float, int, int], reserved: int) -> None:
+        """Start a step: its prompt tokens, pairs of query and key among them, chunks, and adapters to load first."""
+        tokens, pairs, chunks, loads = prompts
         decoding, cost = self._decoding, self._cost
         if not tokens and not decoding:
             self._rest(now)
@@ -294,7 +231,7 @@ class Engine:
             for request in self._finish.pop(self.iteration, ()):
                 # Who was preempted since is computed again, and ends later.
                 if request.state == "decoding" and request.made(self.iteration) >= request.answer:
-                    request._before = request.answer
+                    request.kept = request.answer
                     self._remove(request, in_step=False)
                     self._close(request, request.ends_as, now)
         self._fresh = []
@@ -306,7 +243,7 @@ class Engine:
 
     def _first_token(self, request: Request, now: float) -> int:
         """A prompt is computed in full: its next token is there. Returns prompt tokens that were computed for it."""
-        computed = request.prompt + request._before
+        computed = request.prompt + request.kept
         prompt_tokens = 0
         if request.first:
             self.stats.tokens(1, now - request.last, now)
@@ -315,18 +252,18 @@ class Engine:
             prompt_tokens = request.prompt - request.cached
             self.stats.first_token(request, now)
         request.last = now
-        request._before += 1
-        if request._before >= request.answer:
+        request.kept += 1
+        if request.kept >= request.answer:
             self._remove(request, in_step=False)
             self._close(request, request.ends_as, now)
             return prompt_tokens
         request.state = "decoding"
-        request._fresh_at = self.iteration
-        request._origin = computed - self.iteration
+        request.fresh_at = self.iteration
+        request.origin = computed - self.iteration
         self._phases[(self.iteration - computed) % self.spec.block_tokens] += 1
         self._decoding += 1
         self._context += computed + 1
-        last = self.iteration + request.answer - request._before
+        last = self.iteration + request.answer - request.kept
         self._finish.setdefault(last, []).append(request)
         return prompt_tokens
 
@@ -352,7 +289,7 @@ class Engine:
             if not request.scheduled:
                 request.scheduled = now
             loads += self._take_adapter(request.adapter)
-            computed = request._computed - chunk
+            computed = request.computed - chunk
             tokens, pairs, chunks = tokens + chunk, pairs + chunk * (computed + 0.5 * chunk), chunks + 1
             if self._partial is not None:
                 break
@@ -362,8 +299,8 @@ class Engine:
 
     def _admit(self, request: Request, budget: int, reserved: int) -> int:
         """Try to admit a request with at most ``budget`` tokens: the tokens it gets, 0 where it must wait."""
-        size, hashes = self.spec.block_tokens, request.hashes
-        target = request.prompt + request._before
+        size, hashes = self.spec.block_tokens, request.hashes or ()
+        target = request.prompt + request.kept
         hits = self._prefix.hits(hashes, len(hashes)) if hashes else 0
         if hits * size >= target:
             hits -= 1  # the last token is always computed: something must produce the logits
@@ -377,10 +314,10 @@ class Engine:
         if self.used + self.filled + reserved + room + blocks - hits > self.spec.blocks:
             return 0
         self.used += room + blocks - hits
-        request._shared = self._prefix.hold(hashes, hits, min(len(hashes), target // size)) if hashes else 0
+        request.shared = self._prefix.hold(hashes, hits, min(len(hashes), target // size)) if hashes else 0
         self._prefix.evict_to_fit(self.spec.blocks - self.filled - self.used)
-        request._blocks, request._computed = blocks, hits * size + chunk
-        if hashes and not request.scheduled:
+        request.blocks, request.computed = blocks, hits * size + chunk
+        if request.hashes is not None and not request.scheduled:
             self.stats.looked_up(request.prompt, hits * size)
             request.cached = hits * size
         self.running[request] = None
@@ -388,7 +325,7 @@ class Engine:
         return chunk
 
     def _prefill(self, request: Request, target: int) -> None:
-        if request._computed == target:
+        if request.computed == target:
             request.state = "fresh"
             self._fresh.append(request)
         else:
@@ -399,14 +336,14 @@ class Engine:
         """Give the prompt under way its next chunk: its tokens, 0 if it had to be preempted for want of blocks."""
         request = self._partial
         assert request is not None  # noqa: S101 - the caller looked
-        target = request.prompt + request._before
-        chunk = min(target - request._computed, budget)
-        blocks = max(request._blocks, -(-(request._computed + chunk) // self.spec.block_tokens))
-        if self.used + self.filled + reserved + blocks - request._blocks > self.spec.blocks:
+        target = request.prompt + request.kept
+        chunk = min(target - request.computed, budget)
+        blocks = max(request.blocks, -(-(request.computed + chunk) // self.spec.block_tokens))
+        if self.used + self.filled + reserved + blocks - request.blocks > self.spec.blocks:
             self._preempt_last(now)
             return 0
-        self.used += blocks - request._blocks
-        request._blocks, request._computed = blocks, request._computed + chunk
+        self.used += blocks - request.blocks
+        request.blocks, request.computed = blocks, request.computed + chunk
         self._partial = None
         self._prefill(request, target)
         return chunk
@@ -418,7 +355,7 @@ class Engine:
         if request.state == "decoding":
             request.last = self._last_tokens or now
         self._remove(request, in_step=False)
-        request._before = before
+        request.kept = before
         request.state = "waiting"
         request.preempted += 1
         self.stats.preemptions += 1
@@ -427,10 +364,10 @@ class Engine:
     def _remove(self, request: Request, *, in_step: bool) -> None:
         """Take a request out of the batch and give back its blocks. ``in_step``: a step is under way that counts it."""
         size = self.spec.block_tokens
-        blocks = request._blocks
+        blocks = request.blocks
         if request.state == "decoding":
-            tokens = request._origin + self.iteration
-            self._phases[(-request._origin) % size] -= 1
+            tokens = request.origin + self.iteration
+            self._phases[(-request.origin) % size] -= 1
             self._decoding -= 1
             self._context -= tokens + 1
             blocks = -(-(tokens + in_step) // size)
@@ -438,9 +375,9 @@ class Engine:
             self._partial = None
         elif request in self._fresh:
             self._fresh.remove(request)
-        freed = self._prefix.release(request.hashes, request._shared) if request._shared else 0
-        self.used -= blocks - (request._shared - freed)
-        request._shared = 0
+        freed = self._prefix.release(request.hashes or (), request.shared) if request.shared else 0
+        self.used -= blocks - (request.shared - freed)
+        request.shared = 0
         del self.running[request]
 
     def _close(self, request: Request, reason: str, now: float) -> None:
@@ -449,7 +386,7 @@ class Engine:
         request.last = request.last if reason == ABORTED else now
         self._streams.pop(request, None)
         self._over.append(request)
-        self.stats.ended(request, now, request._before)
+        self.stats.ended(request, now, request.kept)
 
     # --- adapters ---
 

@@ -2,10 +2,9 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from stoker.lab.serving.engine import Request
+from stoker.lab.serving.request import Request
 
 __all__ = ["EngineStats", "Histogram", "one_two_five"]
 
@@ -70,7 +69,9 @@ class EngineStats:
         self.ended_by = dict.fromkeys(REASONS, 0)
         self.ttft = Histogram(FIRST_TOKEN)
         self.itl, self.tpot = Histogram(BETWEEN_TOKENS), Histogram(BETWEEN_TOKENS)
-        self.e2e, self.queue, self.inference, self.prefill, self.decode = (Histogram(LATENCY) for _ in range(5))
+        self.e2e, self.queue, self.inference, self.prefill, self.decode = (
+            Histogram(LATENCY) for _ in range(5)
+        )
         self.request_prompt, self.request_generation, self.request_max = (Histogram(tokens) for _ in range(3))
         self.params_max, self.computed = Histogram(tokens), Histogram(tokens)
         self.params_n, self.request_preemptions = Histogram(PARAMS_N), Histogram(PREEMPTIONS)
@@ -86,7 +87,7 @@ class EngineStats:
         self.generation_tokens += count
         self.itl.observe(since_last, count)
 
-    def first_token(self, request: "Request", now: float) -> None:
+    def first_token(self, request: Request, now: float) -> None:
         self.generation_tokens += 1
         self.prompt_tokens += request.prompt
         self.cached_tokens += request.cached
@@ -96,7 +97,7 @@ class EngineStats:
         """A step brought so many tokens: those it made, and prompt tokens of requests that it finished prefilling."""
         self.iterations.observe(tokens)
 
-    def ended(self, request: "Request", now: float, made: int) -> None:
+    def ended(self, request: Request, now: float, made: int) -> None:
         self.ended_by[request.reason] += 1
         self.params_n.observe(1)
         self.request_max.observe(made)

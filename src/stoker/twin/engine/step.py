@@ -250,6 +250,10 @@ def plan(s: Column, f: Column, q: Column, t: Column, p: Column, replica: int, no
     unseen = False
     if not preempted and s[row + R_PARTIAL] < 0:
         given, seen, joined, loads, unseen = admit_waiting(s, f, q, t, p, replica, budget, reserved)
+        if unseen and decoding + tokens + given == 0:
+            # The batch is empty: there is no step under way for which the request came too late.
+            f[s[AT_REPLICA_SECONDS] + replica * RF_ROW + RF_PREVIOUS] = FOREVER
+            given, seen, joined, loads, unseen = admit_waiting(s, f, q, t, p, replica, budget, reserved)
         tokens += given
         pairs += seen
         chunks += joined

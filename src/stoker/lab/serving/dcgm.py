@@ -1,0 +1,98 @@
+"""NVIDIA's DCGM exporter of one node: what it would say of the GPUs there.
+
+Labels and families as its text format has them (NVIDIA/dcgm-exporter, internal/pkg/rendermetrics; field names and types from its
+etc/default-counters.csv, through the catalogue). Emulated are utilisation, memory and the last XID; of clocks, temperatures,
+power and links the lab knows nothing, so it says nothing.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from stoker.lab.serving.devices import Device
+from stoker.lab.serving.exposition import labelled
+
+__all__ = ["Exporter", "model_name"]
+
+_MIB_PER_GIB: Final = 1024
+_FAMILIES: Final = (
+    ("DCGM_FI_DEV_GPU_UTIL", "GPU utilization (in %)."),
+    ("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB)."),
+    ("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB)."),
+    ("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered."),
+    ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "Ratio of time the graphics engine is active."),
+)
+
+
+def model_name(product: str) -> str:
+    """NVML's name from GFD's label, which has hyphens for spaces: ``NVIDIA A100-SXM4-80GB``, ``NVIDIA H100 80GB HBM3``."""
+    words = product.replace("-", " ")
+    return re.sub(r"\b([AV]100) (SXM\d?|PCIE) (\d+GB)", r"\1-\2-\3", words)
+
+
+class Exporter:
+    """Reads the GPUs every ``interval`` seconds of the lab, as the real one does, and answers with what it read last."""
+
+    def __init__(
+        self, node: str, devices: Callable[[], list[Device]], now: Callable[[], float], interval: float
+    ) -> None:
+        self._node, self._devices, self._now, self._interval = node, devices, now, interval
+        self._read_at = now()
+        self._busy: dict[str, float] = {}
+        self._share: dict[str, float] = {}
+
+    def _sample(self) -> None:
+        now = self._now()
+        since = now - self._read_at
+        if since < self._interval and self._busy:
+            return
+        for device in self._devices():
+            busy = device.busy()
+            before = self._busy.get(device.uuid, busy)
+            self._busy[device.uuid] = busy
+            self._share[device.uuid] = min(1.0, max(0.0, (busy - before) / since)) if since > 0 else 0.0
+        self._read_at = now
+
+    def page(self) -> bytes:
+        """The exporter's page."""
+        self._sample()
+        devices = self._devices()
+        lines: list[str] = []
+        for name, about in _FAMILIES:
+            lines.append(f"# HELP {name} {about}\n# TYPE {name} gauge\n")
+            lines += [
+                f"{name}{labels} {self._value(name, device)}\n"
+                for device in devices
+                for labels in self._labels(device)
+            ]
+        return "".join(lines).encode()
+
+    def _value(self, name: str, device: Device) -> str:
+        share = self._share.get(device.uuid, 0.0)
+        used = round(device.used_gib * _MIB_PER_GIB)
+        values = {
+            "DCGM_FI_DEV_GPU_UTIL": f"{round(100 * share)}",
+            "DCGM_FI_DEV_FB_FREE": f"{max(0, round(device.model.memory_gib * _MIB_PER_GIB) - used)}",
+            "DCGM_FI_DEV_FB_USED": f"{used}",
+            "DCGM_FI_DEV_XID_ERRORS": f"{device.xid}",
+            "DCGM_FI_PROF_GR_ENGINE_ACTIVE": f"{share:.6f}",
+        }
+        return values[name]
+
+    def _labels(self, device: Device) -> list[str]:
+        """One row for a GPU; one for each pod where several share it."""
+        base = {
+            "gpu": str(device.index),
+            "UUID": device.uuid,
+            "pci_bus_id": f"00000000:{device.index + 4:02X}:00.0",
+            "device": f"nvidia{device.index}",
+            "modelName": model_name(device.model.product_labels[0]),
+            "Hostname": self._node,
+        }
+        holders = list(device.holders.values())
+        if not holders:
+            return [labelled({**base, "container": "", "namespace": "", "pod": ""})]
+        return [
+            labelled({**base, "container": each.container, "namespace": each.namespace, "pod": each.pod})
+            for each in holders
+        ]
