@@ -15,7 +15,7 @@ from stoker.lab.api.call import User
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.effects import Effects
 from stoker.lab.api.standard_effects import DEFINITIONS, definition_effects, service_effects
-from stoker.lab.bootstrap import bootstrap
+from stoker.lab.bootstrap import bootstrap, bootstrap_platform
 from stoker.lab.control import Controller, LabClock, Local, Manager
 from stoker.lab.controllers import MetricsSource, controllers, prepare_namespace
 from stoker.lab.controllers.namespaces import CA_FACT
@@ -111,6 +111,7 @@ def assemble(
     metrics = parts.metrics
     if parts.platform:
         install(local)
+        bootstrap_platform(Local(cluster, "kube-apiserver"))
         signals = parts.signals or Silence()
         metrics = ExternalMetrics(local, signals, metrics or ResourceMetrics(local))
     work: list[Controller] = [*controllers(local, metrics)]

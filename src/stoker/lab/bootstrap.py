@@ -7,7 +7,7 @@ from stoker.lab.access.roles import BINDINGS, ROLES
 from stoker.lab.control.local import Local
 from stoker.lab.status import ApiError
 
-__all__ = ["bootstrap"]
+__all__ = ["bootstrap", "bootstrap_platform"]
 
 _NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 _RBAC = "rbac.authorization.k8s.io"
@@ -57,6 +57,19 @@ def bootstrap(local: Local, prepare_namespace: Callable[[Local, str], None]) -> 
                 "description": description,
             },
         )
+
+
+def bootstrap_platform(local: Local) -> None:
+    """The GatewayClass that Envoy Gateway's chart would bring: without one Gateways wait for ever."""
+    _ensure(
+        local,
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "GatewayClass",
+            "metadata": {"name": "envoy"},
+            "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
+        },
+    )
 
 
 def _ensure(local: Local, obj: dict[str, Any]) -> None:

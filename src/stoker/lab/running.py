@@ -1,6 +1,7 @@
 """A lab that runs: the cluster, the process that runs its containers, monitoring, and the tasks between them."""
 
 import asyncio
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -89,6 +90,8 @@ class RunningLab:
         self._begin("paths", follow_paths(lab.local, client.send))
         await server.ready()
         state.write_kubeconfig(server.port, authority)
+        # The first rule of a custom resource would wait half a second for its evaluator.
+        asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "cel")
         self._begin("metrics", self._monitor(signals, counted))
 
     def _begin(self, name: str, work: object) -> None:

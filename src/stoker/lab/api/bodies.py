@@ -11,6 +11,8 @@ from stoker.lab.kinds.quantity_text import QuantityError
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.merge.options import patch_option_causes, write_option_causes
 from stoker.lab.schema.decode import WrongTypeError, drop_unknown, parse
+from stoker.lab.schema.protobuf import MEDIA_TYPE as PROTOBUF
+from stoker.lab.schema.protobuf import ProtobufError, decode_protobuf
 from stoker.lab.schema.structural import fill_defaults
 from stoker.lab.status import (
     ApiError,
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 LARGEST_BODY = 3 * 1024 * 1024  # apiserver's MaxRequestBodyBytes
+_TEXTS = ("application/json", "application/yaml")
 _POLICIES = ("Foreground", "Background", "Orphan")
 
 
@@ -76,20 +79,40 @@ def _dry_run(call: Call) -> list[str]:
     return [call.query["dryRun"]] if call.query.get("dryRun") else []
 
 
-def decode(body: bytes, content_type: str) -> tuple[Any, list[str]]:
+def decode(body: bytes, content_type: str, *, takes_protobuf: bool = True) -> tuple[Any, list[str]]:
     """The value of a body and the fields that stand in it twice.
+
+    Args:
+        body: what the client sent.
+        content_type: what it says that it is.
+        takes_protobuf: no for custom resources, whose messages nobody knows.
 
     Raises:
         ApiError: 415 for another media type, 400 for text that is not what it says it is.
     """
     kind = media_type(content_type)
-    if kind not in {"application/json", "application/yaml"}:
-        raise unsupported_media_type(["application/json", "application/yaml"])
+    if kind == PROTOBUF and takes_protobuf:
+        return _decode_protobuf(body), []
+    if kind not in _TEXTS:
+        raise unsupported_media_type([*_TEXTS, PROTOBUF] if takes_protobuf else _TEXTS)
     try:
         return parse(body, is_yaml=kind == "application/yaml")
     except (ValueError, yaml.YAMLError) as error:
         raise bad_request(
             f"the object provided is unrecognized (must be of type APIVersion/Kind): couldn't get version/kind; json parse error: {error}"
+        ) from error
+
+
+def _decode_protobuf(body: bytes) -> dict[str, Any]:
+    try:
+        return decode_protobuf(body)
+    except ProtobufError as error:
+        if error.kind:
+            lead = f'{error.kind} in version "{error.version}" cannot be handled as a {error.kind}'
+            raise bad_request(f"{lead}: {error}") from error
+        shown = body[:30].hex() + " ..." * (len(body) > 30) if body else "<empty>"
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type APIVersion/Kind): {error} ({shown})"
         ) from error
 
 

@@ -110,8 +110,9 @@ def write_scale(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     check_options(call, "UpdateOptions" if call.verb == "update" else "PatchOptions")
     wanted_path = _paths(kind)[0]
     before = scale_of(kind, _stored(cluster, kind, call))
-    value, _ = decode(call.body, "application/json")
-    if call.verb == "update":
+    is_update = call.verb == "update"
+    value, _ = decode(call.body, call.content_type if is_update else "application/json")
+    if is_update:
         scale = value
     elif call.content_type.startswith("application/json-patch+json"):
         scale = json_patch(copy.deepcopy(before), value)

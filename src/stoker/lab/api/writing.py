@@ -21,7 +21,7 @@ __all__ = ["create", "update"]
 def create(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     """POST to a collection."""
     check_options(call, "CreateOptions")
-    value, duplicates = decode(call.body, call.content_type)
+    value, duplicates = decode(call.body, call.content_type, takes_protobuf=not kind.is_custom)
     obj, warnings = read_object(call, kind, value, duplicates)
     _place(kind, call, obj)
     own_fields(cluster, kind, call.manager, None, obj)
@@ -46,7 +46,7 @@ def _place(kind: Kind, call: Call, obj: Object) -> None:
 def update(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     """PUT of an object or of its status."""
     check_options(call, "UpdateOptions")
-    value, duplicates = decode(call.body, call.content_type)
+    value, duplicates = decode(call.body, call.content_type, takes_protobuf=not kind.is_custom)
     obj, warnings = read_object(call, kind, value, duplicates)
     _place(kind, call, obj)
     name = obj["metadata"].get("name")

@@ -36,6 +36,7 @@ class NodeOptions:
         missing: which images are nowhere to be had.
         sandbox_s: from mounted volumes to an address.
         lease_s: between two heartbeats.
+        first_address: how far into 127.64.0.0/10 pods' addresses begin: another one for each lab on a machine.
     """
 
     runner: Runner | None = None
@@ -44,6 +45,7 @@ class NodeOptions:
     missing: Callable[[str], bool] = lambda _: False
     sandbox_s: float = 1.0
     lease_s: float = 10.0
+    first_address: int = 0
 
 
 def nodes(cluster: Cluster, options: NodeOptions | None = None) -> list[Controller]:
@@ -59,6 +61,7 @@ def nodes(cluster: Cluster, options: NodeOptions | None = None) -> list[Controll
         missing=options.missing,
         sandbox_s=options.sandbox_s,
         lease_s=options.lease_s,
+        first_address=options.first_address,
     )
     runner.woken = kubelets.woken
     _KUBELETS[cluster] = kubelets

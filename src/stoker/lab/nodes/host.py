@@ -18,8 +18,9 @@ _FIRST, _LAST = (127 << 24) | (64 << 16) | 1, (127 << 24) | (127 << 16) | 0xFFFE
 class Addresses:
     """Addresses of pods: each is used again only when all others have been."""
 
-    def __init__(self) -> None:
-        self._next = _FIRST
+    def __init__(self, start: int = 0) -> None:
+        """``start``: how many addresses to begin behind, so that two labs on one machine keep out of each other's way."""
+        self._next = _FIRST + start % (_LAST - _FIRST)
         self._taken: set[str] = set()
 
     def take(self) -> str:

@@ -17,7 +17,7 @@ from stoker.lab.controllers.objects import Object, is_terminal
 from stoker.lab.nodes.client import fresh, set_condition
 from stoker.lab.nodes.fitting import Rejection, rejection
 from stoker.lab.nodes.heartbeats import Heartbeats
-from stoker.lab.nodes.host import Host
+from stoker.lab.nodes.host import Addresses, Host
 from stoker.lab.nodes.images import Registry
 from stoker.lab.nodes.machines import Machines, is_down, is_plugin
 from stoker.lab.nodes.memory import Usage, used_bytes
@@ -64,6 +64,7 @@ class Kubelets:
         missing: Callable[[str], bool] = lambda _: False,
         sandbox_s: float = 1.0,
         lease_s: float = 10.0,
+        first_address: int = 0,
     ) -> None:
         """``local`` writes as ``kubelet``; ``missing`` says which images are nowhere to be had."""
         self._local = local
@@ -81,6 +82,7 @@ class Kubelets:
             pulling=lambda: self.poke(REGISTRY),
             missing=missing,
             sandbox_s=sandbox_s,
+            addresses=Addresses(first_address),
         )
         self._runs: dict[Place, PodRun] = {}
         self._by_node: dict[str, dict[Place, None]] = {}

@@ -12,6 +12,8 @@ __all__ = ["compile_gateway", "compile_route", "hostname"]
 _API: Final = "gateway.networking.k8s.io/v1"
 _INTERCEPTOR: Final = "keda-add-ons-http-interceptor-proxy"
 _INTERCEPTOR_PORT: Final = 8080
+# KServe's own HTTPRoutes name the Gateway of its ConfigMap, and stay without a parent where that is not there.
+_GATEWAY_ROUTES: Final = frozenset((ServingMode.STANDARD, ServingMode.LLM_INFERENCE_SERVICE))
 _OWN_ROUTES: Final = frozenset((ServingMode.KNATIVE, ServingMode.LLM_INFERENCE_SERVICE))
 
 
@@ -21,9 +23,9 @@ def hostname(platform: ResolvedPlatform, model: ResolvedModel) -> str:
 
 
 def compile_gateway(platform: ResolvedPlatform) -> list[Emitted]:
-    """The Gateway, where a route or a LLMInferenceService refers to it."""
+    """The Gateway, where a route refers to it: ours, or one that KServe makes."""
     models = platform.models.values()
-    if not any(_needs_route(model) or model.mode is ServingMode.LLM_INFERENCE_SERVICE for model in models):
+    if not any(_needs_route(model) or model.mode in _GATEWAY_ROUTES for model in models):
         return []
     gateway = platform.spec.serving.gateway
     allowed = {
