@@ -18,8 +18,8 @@ from pathlib import Path
 
 import yaml
 from dump import write_dump
-from lab import bench_lab_growth, bench_lab_up, bench_lab_watch, bench_lab_writes
 
+from lab import bench_lab_growth, bench_lab_up, bench_lab_watch, bench_lab_writes
 from stoker.platform.load import loads
 from stoker.render.formats import Destination, render_files
 from stoker.sizing.resolve import resolve

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stoker.cli.choices import one_of
+from stoker.cli.durations import seconds_of
 from stoker.cli.output import Output, OutputOption, out, print_json
 from stoker.errors import ExitCode, StokerError
 
@@ -243,6 +245,63 @@ def status(*, state: StateOption = None, output: OutputOption = Output.TEXT) -> 
         return
     for key, value in document.items():
         out().print(f"{key:<12} {value}", markup=False, soft_wrap=True)
+
+
+@lab_app.command(short_help="Break something, or mend it.")
+def fault(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="What; none lists what is broken and what can be.", show_default=False),
+    ] = None,
+    target: Annotated[str, typer.Argument(help="A node, or NAMESPACE/POD.", show_default=False)] = "",
+    *,
+    value: Annotated[
+        float | None,
+        typer.Option(help="How much: a share, a factor, a code.  [default: the kind's]", show_default=False),
+    ] = None,
+    lasting: Annotated[
+        str,
+        typer.Option(
+            "--for", help="Mends itself after this time of the lab's clock, as 90s, 5m.", show_default=False
+        ),
+    ] = "",
+    off: Annotated[bool, typer.Option("--off", help="Mend it.")] = False,
+    state: StateOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Break a node, an engine, a GPU, storage, Prometheus or the API itself, and see what holds.
+
+    Examples:
+
+        stoker lab fault node a100-sxm-80gb-0 --for 5m
+
+        stoker lab fault kv-cache ai-production/llama3-70b-5f45cf5f6d-zp2jw --value 0.98
+
+        stoker lab fault api-500 --value 0.3
+
+        stoker lab fault api-500 --off
+    """
+    from stoker.lab.asking import ask
+    from stoker.lab.fault_kinds import KINDS
+
+    found = _state(state)
+    _running(found)
+    body: dict[str, Any] | None = None
+    if kind is not None:
+        one_of("KIND", kind, tuple(KINDS))
+        seconds = seconds_of("--for", lasting or None) or 0.0
+        body = {"kind": kind, "target": target, "value": value, "on": not off, "seconds": seconds}
+    told = ask(found.kubeconfig, "/lab/faults", body)
+    if output is Output.JSON:
+        print_json(told)
+        return
+    for one in told["faults"]:
+        out().print(f"{one['kind']} {one['target']} {one['value']:g}", markup=False)
+    if not told["faults"]:
+        out().print("nothing is broken")
+    if kind is None:
+        for name, text in KINDS.items():
+            out().print(f"  {name:<12} {text}", markup=False)
 
 
 def _counts(state: "LabState") -> dict[str, int]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stoker.cli.durations import seconds_of
 from stoker.cli.memory import enough_memory, memory_bytes
 from stoker.cli.output import err
 from stoker.cli.progress import progress_bar
@@ -50,7 +51,7 @@ def make_scenario(
             ]
         )
     # What is quickly read first: a slip of the pen should not cost the reading of a large trace.
-    duration_s, weights = _seconds("--duration", duration), _shares(shares)
+    duration_s, weights = seconds_of("--duration", duration), _shares(shares)
     shape = None if profile == "trace" else read_profile(profile)
     with enough_memory(), progress_bar(f"reading {trace.name}", None) as tell:
         found = read_trace(trace, lambda rows: tell(float(rows)))
@@ -142,36 +143,12 @@ def make_faults(
     from stoker.twin.fleet.spec import Faults
 
     return Faults(
-        node_mtbf_s=_seconds("--node-mtbf", node_mtbf) or 0.0,
-        node_repair_s=_seconds("--node-repair", node_repair) or 0.0,
-        spot_reclaim_s=_seconds("--spot-reclaim", spot_reclaim) or 0.0,
-        drains=tuple(sorted(_seconds("--drain", time) or 0.0 for time in drains)),
-        rollouts=tuple(sorted(_seconds("--rollout", time) or 0.0 for time in rollouts)),
+        node_mtbf_s=seconds_of("--node-mtbf", node_mtbf) or 0.0,
+        node_repair_s=seconds_of("--node-repair", node_repair) or 0.0,
+        spot_reclaim_s=seconds_of("--spot-reclaim", spot_reclaim) or 0.0,
+        drains=tuple(sorted(seconds_of("--drain", time) or 0.0 for time in drains)),
+        rollouts=tuple(sorted(seconds_of("--rollout", time) or 0.0 for time in rollouts)),
     )
-
-
-def _seconds(option: str, duration: str | None) -> float | None:
-    if duration is None:
-        return None
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-    number, unit = duration[:-1], duration[-1:]
-    try:
-        seconds = float(number) * units[unit] if unit in units else float(duration)
-    except ValueError:
-        seconds = float("nan")
-    if not 0 < seconds <= 366 * 86_400:
-        raise InputError(
-            [
-                Problem(
-                    "no duration",
-                    path=option,
-                    found=duration or "nothing",
-                    wanted="as 90m, 12h, 30d, above 0 and up to a year",
-                    fix=f"{option} 366d" if seconds > 0 else f"{option} 30d",
-                )
-            ]
-        )
-    return seconds
 
 
 def _shares(given: list[str]) -> dict[str, float]:

@@ -23,7 +23,7 @@ from stoker.lab.crds import install
 from stoker.lab.http.app import Application, Hook
 from stoker.lab.metrics_api import serve_metrics
 from stoker.lab.monitoring.hpa_source import ResourceMetrics
-from stoker.lab.nodes import NodeOptions, attach, nodes
+from stoker.lab.nodes import NodeOptions, attach, kubelet_log, nodes
 from stoker.lab.platform import ExternalMetrics, Signals, Silence
 from stoker.lab.platform import controllers as platform_controllers
 from stoker.lab.platform import plugins as platform_plugins
@@ -31,7 +31,7 @@ from stoker.lab.store import Store
 
 __all__ = ["Assembly", "Lab", "assemble", "keep_time"]
 
-_SERVICES = IPv4Network("127.96.0.0/16")
+_SERVICES = IPv4Network("127.128.0.0/16")
 ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
@@ -47,6 +47,7 @@ class Assembly:
         platform: whether KEDA, KServe, Knative and Gateway API are at work.
         signals: what KEDA's triggers hear.
         metrics: what autoscalers ask.
+        services: where Services get their addresses from, where there are nodes.
         hook: looks at every request before it is answered.
     """
 
@@ -57,6 +58,7 @@ class Assembly:
     platform: bool = False
     signals: Signals | None = None
     metrics: MetricsSource | None = None
+    services: IPv4Network = _SERVICES
     hook: Hook | None = None
 
 
@@ -100,7 +102,7 @@ def assemble(
     )
     local = Local(cluster, "kube-controller-manager")
     # Where pods have addresses on loopback, Services have too, and something listens there.
-    network = None if parts.nodes is None else _SERVICES
+    network = None if parts.nodes is None else parts.services
     cluster.effects |= {
         "services": service_effects(cluster, network),
         DEFINITIONS: definition_effects(cluster),
@@ -117,6 +119,9 @@ def assemble(
     work: list[Controller] = [*controllers(local, metrics)]
     if parts.nodes is not None:
         work += nodes(cluster, parts.nodes)
+        cluster.logs = lambda namespace, pod, container, previous: kubelet_log(
+            cluster, namespace, pod, container, previous=previous
+        )
         serve_metrics(cluster)
     if parts.platform:
         work += platform_controllers(local, parts.signals)

@@ -4,10 +4,13 @@ import asyncio
 import importlib
 import os
 import sys
+import zlib
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from stoker.errors import StokerError
 from stoker.lab.assemble import Assembly, Lab, assemble, keep_time
+from stoker.lab.faults import Faults
 from stoker.lab.http.certificates import ensure_certificates
 from stoker.lab.http.server import ApiServer, listen
 from stoker.lab.kinds.strategy import Object
@@ -25,6 +28,9 @@ from stoker.sizing.resolved import ResolvedPlatform
 __all__ = ["RunningLab"]
 
 _SERVING_ENDS_S = 3.0
+# Labs on one machine share its loopback addresses: each folder has a block of pods in 127.64.0.0/10 and a network of Services
+# from 127.128.0.0 on.
+_PLACES, _PODS = 120, 1 << 15
 
 
 class RunningLab:
@@ -61,6 +67,7 @@ class RunningLab:
         objects = _node_objects(options)
         authority, certificate, key = ensure_certificates(state.folder)
         sock = listen(options.port)
+        place = zlib.crc32(str(state.folder).encode()) % _PLACES
         signals = LateSignals()
         client = ServingClient(
             lambda: self.lab.clock.seconds(),  # noqa: PLW0108  # the lab comes later
@@ -73,7 +80,8 @@ class RunningLab:
             authority=authority.read_text(encoding="ascii"),
             parts=Assembly(
                 speed=options.speed,
-                nodes=NodeOptions(runner=client),
+                nodes=NodeOptions(runner=client, first_address=place * _PODS),
+                services=IPv4Network((0x7F800000 + (place << 16), 16)),
                 platform=options.crds,
                 signals=signals,
             ),
@@ -81,6 +89,9 @@ class RunningLab:
         counted = ApiMetrics()
         server = self._server = ApiServer(counted.wrap(lab.application), sock, certificate, key)
         lab.application.documents.address = f"127.0.0.1:{server.port}"
+        faults = Faults(lab.local, lab.clock.wall, self._partition)
+        lab.application.hook = faults.hook
+        lab.application.control = lambda body: faults.switch(body) if body else faults.listed()
         create_nodes(lab.cluster, objects)
         lab.manager.settle()
         await self._start_serving(client)
@@ -115,6 +126,10 @@ class RunningLab:
         )
         signals.monitoring = PrometheusSignals(self._monitoring.readings)
         await asyncio.Event().wait()
+
+    def _partition(self, on: bool) -> None:  # noqa: FBT001  # a switch
+        if self._monitoring is not None:
+            self._monitoring.partition(on=on)
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Wait for ``stop``.

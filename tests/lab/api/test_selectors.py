@@ -1,5 +1,7 @@
 """Selectors of query strings, in the words of apimachinery where they cannot be read."""
 
+from typing import Any
+
 import pytest
 
 from stoker.lab.api.selectors import field_selector, label_selector
@@ -27,7 +29,7 @@ _RESOURCES = {resource.qualified: resource for resource in BUILTIN}
     ],
 )
 def test_label_selectors_select(text: str, expected: list[str]) -> None:
-    objects = {
+    objects: dict[str, dict[str, Any]] = {
         "plain": {"metadata": {"name": "plain"}},
         "prod": {"metadata": {"name": "prod", "labels": {"tier": "prod", "i": "1"}}},
         "dev": {"metadata": {"name": "dev", "labels": {"tier": "dev", "i": "3"}}},
@@ -55,7 +57,11 @@ def test_a_label_selector_that_cannot_be_read_is_a_bad_request(text: str, expect
 
 def test_field_selectors_select_by_what_the_kind_can_be_selected_by() -> None:
     pods = [
-        {"metadata": {"name": "a", "namespace": "x"}, "spec": {"nodeName": "n1"}, "status": {"phase": "Running"}},
+        {
+            "metadata": {"name": "a", "namespace": "x"},
+            "spec": {"nodeName": "n1"},
+            "status": {"phase": "Running"},
+        },
         {"metadata": {"name": "b", "namespace": "x"}, "spec": {}, "status": {"phase": "Pending"}},
     ]
 
@@ -73,7 +79,11 @@ def test_field_selectors_select_by_what_the_kind_can_be_selected_by() -> None:
     ("resource", "text", "expected"),
     [
         ("pods", "spec.priority=0", "field label not supported: spec.priority"),
-        ("configmaps", "data.a=1", '"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+        (
+            "configmaps",
+            "data.a=1",
+            '"data.a" is not a known field selector: only "metadata.name", "metadata.namespace"',
+        ),
         ("jobs.batch", "spec.x=1", 'field label "spec.x" not supported for Job'),
     ],
 )

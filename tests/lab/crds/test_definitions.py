@@ -131,7 +131,7 @@ def columns(version: Object) -> list[tuple[Any, ...]]:
 
 
 def test_every_version_that_a_release_serves_is_served_but_for_kueue_s_old_one(shared: Path) -> None:
-    missing = []
+    missing: list[str] = []
     theirs = released(shared / "crds")
     for ours in definitions():
         name = ours["metadata"]["name"]

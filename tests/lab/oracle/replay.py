@@ -263,14 +263,7 @@ def compare(
         for key in wanted.keys() & found.keys():
             compare(wanted[key], found[key], f"{path}/{key}", bound, differ)
     elif isinstance(wanted, list) and isinstance(found, list):
-        if len(wanted) != len(found):
-            differ(path, wanted, found)
-            return
-        if path == "/resources" and all(isinstance(one, dict) and "name" in one for one in (*wanted, *found)):
-            # Go reads the versions of a definition from a map: the order of custom resources is any.
-            wanted, found = (sorted(side, key=lambda one: str(one["name"])) for side in (wanted, found))
-        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
-            compare(one, other, f"{path}/{index}", bound, differ)
+        _compare_lists(wanted, found, path, bound, differ)
     elif isinstance(wanted, str) and isinstance(found, str):
         if not _alike(wanted, found, bound):
             differ(path, wanted, found)
@@ -315,6 +308,23 @@ def settled(value: Any) -> Any:
 
 
 _PATCHED = re.compile(r'(?s).*Invalid value: "\{.*\}": ')
+
+
+def _compare_lists(
+    wanted: list[Any],
+    found: list[Any],
+    path: str,
+    bound: dict[str, str],
+    differ: Callable[[str, Any, Any], None],
+) -> None:
+    if len(wanted) != len(found):
+        differ(path, wanted, found)
+        return
+    if path == "/resources" and all(isinstance(one, dict) and "name" in one for one in (*wanted, *found)):
+        # Go reads the versions of a definition from a map: the order of custom resources is any.
+        wanted, found = (sorted(side, key=lambda one: str(one["name"])) for side in (wanted, found))
+    for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+        compare(one, other, f"{path}/{index}", bound, differ)
 
 
 def _alike(wanted: str, found: str, bound: dict[str, str]) -> bool:

@@ -237,13 +237,14 @@ def test_no_triggers_are_the_schema_s_business(platform: Platform) -> None:
 
 
 def test_a_cooldown_that_never_counts_is_warned_of(platform: Platform) -> None:
+    from stoker.lab.api.call import User
     from stoker.lab.api.cluster import Review
     from stoker.lab.platform.keda_admission import plugin
 
     kind = platform.local.kind("keda.sh/v1alpha1", "ScaledObject")
     made = scaled(minReplicaCount=1, cooldownPeriod=60)
     review = Review(
-        platform.cluster, kind, "CREATE", "default", "llm", "", made, None, None, is_dry_run=False
+        platform.cluster, kind, "CREATE", "default", "llm", "", made, None, User("admin"), is_dry_run=False
     )
     check = plugin().validate
     assert check is not None

@@ -85,7 +85,7 @@ def test_traffic_is_split_between_revisions_and_requests_wait_for_them(platform:
     platform.create(ksvc())
     platform.run_pods()
     pass_time(platform, 4)
-    split = [
+    split: list[dict[str, Any]] = [
         {"latestRevision": True, "percent": 10},
         {"revisionName": "llm-00001", "percent": 90, "tag": "prev"},
     ]

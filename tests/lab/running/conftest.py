@@ -55,6 +55,6 @@ def kubectl(lab_state: Path) -> Kubectl:
 @pytest.fixture
 def namespace(kubectl: Kubectl, request: pytest.FixtureRequest) -> str:
     """A namespace of the test's own."""
-    name = request.node.name.split("[")[0].replace("test_", "").replace("_", "-")[:50].strip("-")
+    name: str = request.node.name.split("[")[0].replace("test_", "").replace("_", "-")[:50].strip("-")
     kubectl("apply", "-f", "-", text={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     return name

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from stoker.lab.store import Key, Store, TooOldError
 
 _NAMES = st.sampled_from(["a", "b", "c", "d"])
-_STEPS = st.lists(st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["x", "y"]), _NAMES), max_size=60)
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["x", "y"]), _NAMES), max_size=60
+)
 
 
 def _object(name: str, value: int = 0) -> dict[str, object]:
@@ -29,7 +31,8 @@ def _names(store: Store, revision: int | None = None, namespace: str = "") -> li
 @given(_STEPS)
 def test_the_past_can_be_listed_as_it_was(steps: list[tuple[str, str, str]]) -> None:
     """A plain dictionary beside the store is the model of what was there at each revision."""
-    store, model = Store(), {}
+    store = Store()
+    model: dict[tuple[str, str], int] = {}
     past = [(store.revision, dict(model))]
     for number, (action, namespace, name) in enumerate(steps):
         key = Key("things", namespace, name)
@@ -76,7 +79,9 @@ def test_a_page_begins_behind_the_last_one() -> None:
     for namespace, name in (("x", "a"), ("x", "b"), ("y", "a"), ("y", "c")):
         store.put(Key("things", namespace, name), _object(name))
 
-    assert [("x", "b"), ("y", "a"), ("y", "c")] == [place for place, _ in store.scan("things", after=("x", "a"))]
+    assert [("x", "b"), ("y", "a"), ("y", "c")] == [
+        place for place, _ in store.scan("things", after=("x", "a"))
+    ]
     assert [("y", "c")] == [place for place, _ in store.scan("things", "y", after=("y", "a"))]
     assert [("y", "a"), ("y", "c")] == [place for place, _ in store.scan("things", "y")]
 
@@ -123,7 +128,7 @@ for number in range(100000):
 @pytest.mark.parametrize("lines", [1, 40, 400])
 def test_a_killed_process_loses_no_acknowledged_write(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "objects.db"
-    command = [sys.executable, "-c", _WRITER, path]
+    command = [sys.executable, "-c", _WRITER, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         acknowledged = [writer.stdout.readline().split() for _ in range(lines)]

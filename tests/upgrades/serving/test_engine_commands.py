@@ -114,6 +114,10 @@ tenants:
 models:
   - {{name: small, tenant: prod, source: hf://meta-llama/Llama-3.1-8B-Instruct, contextLength: 4096}}
 """
-    found = [one for one in engine_command(resolved(text).models["small"]).args if one.startswith("--gpu-memory-utilization")]
+    found = [
+        one
+        for one in engine_command(resolved(text).models["small"]).args
+        if one.startswith("--gpu-memory-utilization")
+    ]
 
     assert ([expected] if expected else []) == found

@@ -1,5 +1,6 @@
 """One request to the API, understood: which verb on which resource, by whom."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,13 +67,14 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """An answer in one piece: an object, or text that is JSON already."""
+    """An answer: an object, text that is JSON already, or a stream of text that comes as it comes."""
 
     document: Any = None
     code: int = 200
     text: bytes | None = None
     content_type: str = "application/json"
     headers: list[tuple[str, str]] = field(default_factory=list)
+    stream: AsyncIterator[bytes] | None = None
 
 
 def no_such_resource() -> ApiError:

@@ -64,6 +64,7 @@ class Cluster:
     Attributes:
         effects: what writes of a shelf do beside being stored, by the shelf's name.
         answers: who answers reads of kinds that are not stored, by the shelf's name.
+        logs: lines of containers (see `stoker.lab.api.logs.LogSource`); None where nobody runs any.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Cluster:
         self.plugins = tuple(plugins)
         self.effects: dict[str, Effects] = {}
         self.answers: dict[str, Callable[[Call], Object]] = {}
+        self.logs: Callable[[str, str, str, bool], Sequence[tuple[float, str]]] | None = None
         for _, record in store.scan("customresourcedefinitions.apiextensions.k8s.io"):
             self.served.define(record.object())
 

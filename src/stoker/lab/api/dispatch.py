@@ -5,6 +5,7 @@ from stoker.lab.access.tokens import Tokens
 from stoker.lab.api.call import Answer, Call
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.deleting import delete, delete_collection
+from stoker.lab.api.logs import log_answer
 from stoker.lab.api.ownership import warning
 from stoker.lab.api.patching import patch
 from stoker.lab.api.reading import get, list_objects
@@ -74,7 +75,7 @@ def _part(cluster: Cluster, kind: Kind, call: Call, tokens: Tokens) -> Answer | 
         case name, "update" | "patch" if name in _WHOLE:
             return write_status(cluster, kind, call)
         case "binding", "create":
-            return bind(cluster, kind, call)
+            return bind(cluster, call)
         case "eviction", "create":
             return evict(cluster, kind, call)
         case "token", "create":
@@ -87,8 +88,8 @@ def _part(cluster: Cluster, kind: Kind, call: Call, tokens: Tokens) -> Answer | 
 
 
 def _log(cluster: Cluster, kind: Kind, call: Call) -> Answer:
-    """Logs of a container; what the emulated workloads write is kept by the node that runs them."""
+    """Lines of a container, as text."""
     get(cluster, kind, call)
-    raise ApiError(
-        400, "BadRequest", f'container "{call.query.get("container", "")}" in pod "{call.name}" keeps no log'
-    )
+    if cluster.logs is None:
+        raise ApiError(400, "BadRequest", f'no node keeps logs of pod "{call.name}"')
+    return log_answer(cluster, call, cluster.logs)

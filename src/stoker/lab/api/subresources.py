@@ -3,11 +3,11 @@
 import copy
 from typing import Any
 
+from stoker.lab.api.binding import bind_pod
 from stoker.lab.api.bodies import check_options, decode, finish
 from stoker.lab.api.call import Answer, Call
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.deleting import remove
-from stoker.lab.api.ownership import own_fields
 from stoker.lab.api.patching import patch
 from stoker.lab.api.served import Kind
 from stoker.lab.api.storing import key_of, write
@@ -21,7 +21,6 @@ from stoker.lab.merge.scale import from_scale, to_scale
 from stoker.lab.schema.builtin import definition
 from stoker.lab.status import (
     bad_request,
-    conflict,
     invalid,
     invalid_value,
     not_found,
@@ -174,7 +173,7 @@ def _own_scale(cluster: Cluster, kind: Kind, call: Call, old: Object, new: Objec
 # --- pods ---------------------------------------------------------------------------------------------------------
 
 
-def bind(cluster: Cluster, kind: Kind, call: Call) -> Answer:
+def bind(cluster: Cluster, call: Call) -> Answer:
     """The scheduler's word: which node a pod runs on (registry/core/pod/storage BindingREST)."""
     value, _ = decode(call.body, call.content_type)
     if not isinstance(value, dict):
@@ -182,35 +181,8 @@ def bind(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     causes = binding_causes(value)
     if causes:
         raise invalid("", "Binding", call.name, causes)
-    node = value["target"]["name"]
-
-    def change(old: Object) -> Object:
-        if old["metadata"].get("deletionTimestamp"):
-            raise conflict(
-                "",
-                "pods/binding",
-                call.name,
-                f"pod {call.name} is being deleted, cannot be assigned to a host",
-            )
-        if old["spec"].get("nodeName"):
-            raise conflict(
-                "", "pods/binding", call.name, f"pod {call.name} is already assigned to node \"{old['spec']['nodeName']}\""
-            )  # fmt: skip
-        if old["spec"].get("schedulingGates"):
-            raise conflict(
-                "", "pods/binding", call.name, f"pod {call.name} has non-empty .spec.schedulingGates"
-            )
-        new = copy.deepcopy(old)
-        new["spec"]["nodeName"] = node
-        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": cluster.now()}
-        status = new.setdefault("status", {})
-        status["conditions"] = [
-            one for one in status.get("conditions") or () if one["type"] != "PodScheduled"
-        ] + [scheduled]
-        own_fields(cluster, kind, call.manager, old, new, "binding")
-        return new
-
-    write(cluster, kind, call, change, is_forced=True)
+    uid = (value.get("metadata") or {}).get("uid", "")
+    bind_pod(cluster, call.namespace, call.name, value["target"]["name"], uid=uid)
     return Answer(
         {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201
     )

@@ -6,7 +6,7 @@ It speaks HTTP through whatever ASGI server runs it; uvicorn does in `server`.
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -19,11 +19,11 @@ from stoker.lab.api.call import Answer, Call, Route, User, no_such_resource, spl
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.dispatch import dispatch
 from stoker.lab.api.served import Kind
-from stoker.lab.api.watching import Watch, open_watch
+from stoker.lab.api.watching import open_watch
 from stoker.lab.http.documents import Documents
 from stoker.lab.status import ApiError, forbidden, internal, method_not_allowed
 
-__all__ = ["Application", "Hook"]
+__all__ = ["Application", "Hook", "Scope"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -34,6 +34,7 @@ Hook = Callable[[Scope], Awaitable[ApiError | None]]
 
 log = logging.getLogger("stoker.lab")
 _encode = msgspec.json.Encoder().encode
+_CONTROL = "/lab/faults"
 _TRUE = frozenset(("1", "true", "True"))
 _COLLECTION = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
 _ONE = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -54,6 +55,8 @@ class Application:
         self.authorizer = Authorizer(cluster.store)
         self.documents = Documents(cluster)
         self.hook = hook
+        # Answers the path of the switches: what is broken, after what a body asks for.
+        self.control: Callable[[bytes], dict[str, Any]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,6 +85,9 @@ class Application:
                 raise refusal
         route = split_path(path)
         method = scope["method"]
+        if path == _CONTROL:
+            await _send(send, await self._controlled(user, method, receive, headers), method)
+            return
         if route is None:
             self._authorize_path(user, method, path)
             answer = self.documents.answer(path, method, query, headers)
@@ -91,7 +97,7 @@ class Application:
         call = self._call(route, kind, method, query, headers, user)
         self._authorize(call)
         if call.verb == "watch":
-            await _stream(send, receive, open_watch(self.cluster, kind, call))
+            await _stream(send, receive, open_watch(self.cluster, kind, call).lines(), "application/json")
             return
         if method in {"POST", "PUT", "PATCH", "DELETE"}:
             call = _with_body(call, await _body(receive, headers))
@@ -99,7 +105,19 @@ class Application:
             answer = dispatch(self.cluster, kind, call, self.authorizer, self.tokens)
         except RecursionError as error:
             raise ApiError(400, "BadRequest", "the body is nested too deeply") from error
-        await _send(send, answer, method)
+        if answer.stream is not None:
+            await _stream(send, receive, answer.stream, answer.content_type)
+        else:
+            await _send(send, answer, method)
+
+    async def _controlled(self, user: User, method: str, receive: Receive, headers: dict[str, str]) -> Answer:
+        """The lab's own switches, which are no part of Kubernetes."""
+        if self.control is None or "system:masters" not in user.groups:
+            raise ApiError(
+                403, "Forbidden", f'forbidden: User "{user.name}" cannot use the switches of the lab', {}
+            )
+        body = await _body(receive, headers) if method == "POST" else b""
+        return Answer(self.control(body))
 
     def _user(self, headers: dict[str, str], method: str, path: str, query: dict[str, str]) -> User:
         user = self.tokens.user(headers.get("authorization", ""), self.cluster.clock())
@@ -253,16 +271,16 @@ async def _send(send: Send, answer: Answer, method: str) -> None:
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else text})
 
 
-async def _stream(send: Send, receive: Receive, watch: Watch) -> None:
-    """Send a watch until it or its reader ends."""
+async def _stream(send: Send, receive: Receive, chunks: AsyncIterator[bytes], content_type: str) -> None:
+    """Send what comes until it or its reader ends."""
     await send(
         {
             "type": "http.response.start",
             "status": 200,
-            "headers": [(b"content-type", b"application/json"), (b"cache-control", b"no-cache, private")],
+            "headers": [(b"content-type", content_type.encode()), (b"cache-control", b"no-cache, private")],
         }
     )
-    # The first bytes tell the client that the watch stands.
+    # The first bytes tell the client that it stands, such as a watch.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
 
     async def gone() -> None:
@@ -270,7 +288,7 @@ async def _stream(send: Send, receive: Receive, watch: Watch) -> None:
             pass
 
     async def copy() -> None:
-        async for chunk in watch.lines():
+        async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     copying, leaving = asyncio.ensure_future(copy()), asyncio.ensure_future(gone())

@@ -6,9 +6,9 @@ controller has bound it), plugins/dynamicresources (PreBind: the claim's allocat
 
 from dataclasses import dataclass
 
+from stoker.lab.api.binding import bind_pod
 from stoker.lab.control.local import Local
 from stoker.lab.controllers.objects import Object
-from stoker.lab.nodes.client import bind
 from stoker.lab.nodes.device_claims import allocated, reserved
 from stoker.lab.nodes.view import View
 from stoker.lab.status import ApiError
@@ -19,7 +19,6 @@ __all__ = ["Binder"]
 Place = tuple[str, str]
 
 _BIND_TIMEOUT_S = 600.0  # VolumeBindingArgs.bindTimeoutSeconds
-_TOPOLOGY = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _SELECTED = "volume.kubernetes.io/selected-node"
 _BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
@@ -56,15 +55,11 @@ class Binder:
 
     def bind(self, pod: Object, node: str) -> ApiError | None:
         try:
-            bind(self._local, pod, node, self._topology(node))
+            metadata = pod["metadata"]
+            bind_pod(self._local.cluster, metadata["namespace"], metadata["name"], node, uid=metadata["uid"])
         except ApiError as error:
             return error
         return None
-
-    def _topology(self, node: str) -> Object:
-        """Zone and region of a node, which admission puts on pods that are bound to it."""
-        labels = self._view.state.nodes[node].labels
-        return {key: labels[key] for key in _TOPOLOGY if key in labels}
 
     # --- pods whose volumes are being bound -----------------------------------------------------------------------
 

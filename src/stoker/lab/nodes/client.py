@@ -1,53 +1,9 @@
-"""What nodes and scheduler ask of the API beside plain reads and writes: bindings, conditions. Upstream's pod/util in short."""
+"""What nodes and scheduler ask of the API beside plain reads and writes: conditions. Upstream's pod/util in short."""
 
 from stoker.lab.control.local import Local
 from stoker.lab.controllers.objects import Object
-from stoker.lab.status import conflict, not_found
-from stoker.lab.store import Key
 
-__all__ = ["bind", "fresh", "set_condition"]
-
-
-def bind(local: Local, pod: Object, node: str, labels: Object) -> None:
-    """Bind a pod to a node, as the binding subresource does (registry/core/pod/storage setPodNodeAndMetadata).
-
-    It is a write of its own kind: it is neither validated as an update nor counted as a new generation, and nobody owns what it
-    wrote.
-
-    Args:
-        local: of the scheduler.
-        pod: that waits.
-        node: its name.
-        labels: topology labels of the node, which the pod gets (admission plugin PodTopologyLabels).
-
-    Raises:
-        ApiError: it is bound already, is going, is another one, or is gone.
-    """
-    metadata = pod["metadata"]
-    name = metadata["name"]
-    key = Key("pods", metadata["namespace"], name)
-    record = local.cluster.store.get(key)
-    if record is None:
-        raise not_found("", "pods", name)
-    found = record.object()
-    problem = ""
-    if found["metadata"]["uid"] != metadata["uid"]:
-        problem = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {found['metadata']['uid']}"
-    elif found["metadata"].get("deletionTimestamp"):
-        problem = f"pod {name} is being deleted, cannot be assigned to a host"
-    elif found["spec"].get("nodeName"):
-        problem = f'pod {name} is already assigned to node "{found["spec"]["nodeName"]}"'
-    elif found["spec"].get("schedulingGates"):
-        problem = f"pod {name} has non-empty .spec.schedulingGates"
-    if problem:
-        raise conflict("", "pods/binding", name, problem)
-    found["spec"]["nodeName"] = node
-    status = found.setdefault("status", {})
-    status.pop("nominatedNodeName", None)
-    if labels:
-        found["metadata"]["labels"] = {**(found["metadata"].get("labels") or {}), **labels}
-    set_condition(status, {"type": "PodScheduled", "status": "True"}, local.cluster.now())
-    local.cluster.store.put(key, found)
+__all__ = ["fresh", "set_condition"]
 
 
 def fresh(local: Local, pod: Object) -> Object | None:

@@ -91,8 +91,8 @@ def _walk(  # noqa: PLR0917, PLR0912, C901  # one step of a hot recursion
     node: Node,
     path: str,
     struct: str,
-    is_typed: bool,
-    unknown: list[str],  # noqa: FBT001
+    is_typed: bool,  # noqa: FBT001
+    unknown: list[str],
 ) -> None:
     if value is None:
         return

@@ -256,7 +256,10 @@ def _sglang(launch: Launch) -> _Parts:
         *_parallel(launch, "--tp-size", "--pp-size", "--dp-size"),
         option("--context-length", model.context_length),
     ]
-    if model.spec.gpu_memory_utilization is not None or model.device_utilization != model.gpu_memory_utilization:
+    if (
+        model.spec.gpu_memory_utilization is not None
+        or model.device_utilization != model.gpu_memory_utilization
+    ):
         ours.append(option("--mem-fraction-static", model.device_utilization))
     if model.max_num_seqs is not None:
         ours.append(option("--max-running-requests", model.max_num_seqs))
