@@ -13,7 +13,7 @@ import typer
 from stoker.cli.choices import one_of
 from stoker.cli.durations import seconds_of
 from stoker.cli.output import Output, OutputOption, out, print_json
-from stoker.errors import ExitCode, StokerError
+from stoker.errors import ExitCode, StokerError, UnreachableError
 
 if TYPE_CHECKING:
     from stoker.lab.options import LabOptions
@@ -45,7 +45,7 @@ def _state(folder: Path | None) -> "LabState":
 def _running(state: "LabState") -> "Running":
     running = state.running()
     if running is None:
-        raise StokerError(f"no lab runs on {state.folder}", fix="stoker lab up")
+        raise UnreachableError(f"no lab runs on {state.folder}", fix="stoker lab up")
     return running
 
 
@@ -107,7 +107,7 @@ def up(
     shapes = tuple(nodes) if nodes is not None else (() if platform is not None else ("2x8xA100-80GB",))
     options = LabOptions(
         nodes=shapes,
-        platform=None if platform is None else platform.absolute(),
+        platform="" if platform is None else str(platform.absolute()),
         device_plugin=device_plugin,
         crds=crds,
         metrics=metrics,

@@ -1,7 +1,5 @@
 """What a lab is made of, as the command line says it and as its process reads it."""
 
-from pathlib import Path
-
 import msgspec
 
 __all__ = ["LabOptions"]
@@ -12,7 +10,7 @@ class LabOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         nodes: shapes such as ``48x8xA100-80GB``; used when the cluster has no nodes yet.
-        platform: a platform file whose pools become nodes, instead.
+        platform: path of a platform file whose pools become nodes, instead; empty for none.
         device_plugin: whether GPUs are advertised without a device plugin that somebody installs.
         crds: whether the custom kinds of the five upgrades are there.
         metrics: whether Prometheus and Alertmanager run beside.
@@ -21,7 +19,7 @@ class LabOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     nodes: tuple[str, ...] = ()
-    platform: Path | None = None
+    platform: str = ""
     device_plugin: bool = True
     crds: bool = True
     metrics: bool = True

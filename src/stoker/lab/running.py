@@ -167,8 +167,8 @@ class RunningLab:
 
 
 def _node_objects(options: LabOptions) -> list[Object]:
-    if options.platform is not None:
-        return nodes_of_platform(_resolved(options.platform), device_plugin=options.device_plugin)
+    if options.platform:
+        return nodes_of_platform(_resolved(Path(options.platform)), device_plugin=options.device_plugin)
     return parse_nodes(options.nodes, device_plugin=options.device_plugin)
 
 

@@ -86,6 +86,21 @@ def test_a_page_begins_behind_the_last_one() -> None:
     assert [("y", "a"), ("y", "c")] == [place for place, _ in store.scan("things", "y")]
 
 
+def test_a_reader_that_stops_reading_is_dropped_and_the_others_are_not() -> None:
+    store = Store()
+    stalled = store.subscribe("pods", 1, lambda: None, most=3)
+    reading = store.subscribe("pods", 1, lambda: None, most=3)
+    seen = []
+
+    for number in range(5):
+        store.put(Key("pods", "a", f"p{number}"), _object(f"p{number}"))
+        seen.append(reading.changes.popleft().key.name)
+
+    assert (True, 0) == (stalled.is_lost, len(stalled.changes))
+    assert not reading.is_lost
+    assert [f"p{number}" for number in range(5)] == seen
+
+
 def test_what_lies_before_the_window_is_too_old() -> None:
     store = Store(window=3)
     first = store.put(Key("things", "x", "a"), _object("a")).revision

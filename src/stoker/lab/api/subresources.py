@@ -16,7 +16,7 @@ from stoker.lab.kinds.disruption import admit_eviction, check_eviction
 from stoker.lab.kinds.pods import binding_causes
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.merge.apply import track_update
-from stoker.lab.merge.patches import json_patch, merge_patch
+from stoker.lab.merge.patches import check_json_patch, check_merge_patch, json_patch, merge_patch
 from stoker.lab.merge.scale import from_scale, to_scale
 from stoker.lab.schema.builtin import definition
 from stoker.lab.status import (
@@ -114,8 +114,10 @@ def write_scale(cluster: Cluster, kind: Kind, call: Call) -> Answer:
     if is_update:
         scale = value
     elif call.content_type.startswith("application/json-patch+json"):
+        check_json_patch(value, is_lenient=True)
         scale = json_patch(copy.deepcopy(before), value)
     else:
+        check_merge_patch(value)
         scale = merge_patch(copy.deepcopy(before), value)
     if not isinstance(scale, dict) or not isinstance(scale.get("spec") or {}, dict):
         raise bad_request("the object provided is no Scale")

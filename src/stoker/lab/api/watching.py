@@ -22,6 +22,9 @@ __all__ = ["Watch", "open_watch"]
 
 _encode = msgspec.json.Encoder().encode
 _BOOKMARK_S = 60.0
+# More than the store's window: whoever resumes at its far end is not lost at once. The real server ends a watch whose
+# buffer is full (watch cache, forgetWatcher).
+_MOST_BEHIND = 25_000
 _LONGEST_S = 1800.0  # --min-request-timeout; the real server ends a watch after once to twice of it
 _BATCH_S = (
     0.005  # changes that come within it travel together: fifty watchers cost fifty writes, not fifty thousand
@@ -98,7 +101,9 @@ class Watch:
         options, store = self._options, cluster.store
         try:
             start = store.revision if options.initial or options.revision is None else options.revision
-            self._subscription = store.subscribe(kind.shelf, min(start, store.revision), self._wake.set)
+            self._subscription = store.subscribe(
+                kind.shelf, min(start, store.revision), self._wake.set, most=_MOST_BEHIND
+            )
         except TooOldError as error:
             self._first.append(_line("ERROR", _encode(expired(str(error)).document())))
             return
@@ -124,7 +129,7 @@ class Watch:
             loop = asyncio.get_running_loop()
             end = loop.time() + self._options.seconds
             bookmark_at = loop.time() + _BOOKMARK_S
-            while loop.time() < end:
+            while loop.time() < end and not subscription.is_lost:
                 if subscription.changes:
                     chunk = b"".join(self._frames(subscription))
                     if chunk:

@@ -43,14 +43,14 @@ class Local:
         if found is None:
             return None
         record = self.cluster.store.get(key_of(found, namespace, name))
-        return None if record is None else from_storage(found, record.object())
+        return None if record is None else _typed(found, record.object())
 
     def list(self, api_version: str, kind: str, namespace: str = "") -> Iterator[Object]:
         found = self.kind(api_version, kind)
         if found is None:
             return
         for _, record in self.cluster.store.scan(found.shelf, namespace):
-            yield from_storage(found, record.object())
+            yield _typed(found, record.object())
 
     # --- writing --------------------------------------------------------------------------------------------------
 
@@ -125,3 +125,11 @@ class Local:
     def _call(self, kind: Kind, verb: str, namespace: str, name: str, subresource: str = "") -> Call:
         part = kind.resource.subresource(subresource) if subresource else None
         return Call(verb, kind.resource, namespace, name, part, {}, "", "", b"", self._user, self.manager)
+
+
+def _typed(kind: Kind, stored: Object) -> Object:
+    """An object as a controller's Go types hold it: a custom resource has a spec, given or not."""
+    obj = from_storage(kind, stored)
+    if kind.is_custom:
+        obj.setdefault("spec", {})
+    return obj

@@ -133,8 +133,12 @@ class Manager:
         return is_busy
 
     def _enqueue(self, work: _Work, change: Change) -> None:
-        for target in work.controller.targets(change):
-            work.queue[target] = None
+        try:
+            for target in work.controller.targets(change):
+                work.queue[target] = None
+        except Exception:
+            # As in `_reconcile`; a change that a controller cannot read is one that it does not act on.
+            log.exception("%s %s", work.controller.name, "/".join(change.key))
 
     def _reconcile(self, work: _Work, target: Target) -> None:
         timer = work.timers.pop(target, None)

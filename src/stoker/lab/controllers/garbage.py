@@ -183,7 +183,7 @@ class GarbageCollector:
                 yield _target(dependent)
         # An owner may have waited for this one to go, or to let it go.
         for owner in before.owners:
-            kind = self._local.kind(owner["apiVersion"], owner["kind"])
+            kind = self._local.kind(owner.get("apiVersion", ""), owner.get("kind", ""))
             if kind is not None:
                 namespace = change.key.namespace if kind.resource.namespaced else ""
                 yield _target((kind.shelf, namespace, owner["name"]))
@@ -255,7 +255,7 @@ class GarbageCollector:
         self._local.delete(obj, propagationPolicy=policy)
 
     def _owner(self, place: _Place, reference: Object) -> Object | None:
-        kind = self._local.kind(reference["apiVersion"], reference["kind"])
+        kind = self._local.kind(reference.get("apiVersion", ""), reference.get("kind", ""))
         if kind is None or (kind.resource.namespaced and not place[1]):
             return _UNKNOWN
         namespace = place[1] if kind.resource.namespaced else ""

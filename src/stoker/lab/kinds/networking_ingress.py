@@ -123,7 +123,7 @@ def _backend_causes(backend: Object, path: str) -> list[Cause]:
 
 def _reference_causes(reference: Object, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    if "apiGroup" in reference:
+    if reference.get("apiGroup") is not None:
         causes += each(f"{path}.apiGroup", reference["apiGroup"], is_dns_subdomain)
     for part in ("kind", "name"):
         value, where = reference.get(part, ""), f"{path}.{part}"

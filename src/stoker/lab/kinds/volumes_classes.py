@@ -59,16 +59,16 @@ def _validate_class(found: Object) -> list[Cause]:
         causes.append(required("volumeBindingMode"))
     elif mode not in _BINDING:
         causes.append(unsupported("volumeBindingMode", mode, _BINDING))
-    return causes + _topology_causes(found.get("allowedTopologies", ()))
+    return causes + _topology_causes(found.get("allowedTopologies") or ())
 
 
 def _topology_causes(topologies: Any) -> list[Cause]:
     causes: list[Cause] = []
     for index, term in enumerate(topologies):
         seen: set[str] = set()
-        for at, expression in enumerate(term.get("matchLabelExpressions", ())):
+        for at, expression in enumerate(term.get("matchLabelExpressions") or ()):
             path = f"allowedTopologies[{index}].matchLabelExpressions[{at}]"
-            values, key = expression.get("values", []), expression.get("key", "")
+            values, key = expression.get("values") or [], expression.get("key") or ""
             if not values:
                 causes.append(required(f"{path}.values"))
             for position, value in enumerate(values):

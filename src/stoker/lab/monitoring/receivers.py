@@ -315,4 +315,7 @@ def _interval(entry: Object, prefix: str) -> Object:
                 found[key] = [str(value).lower() for value in one[key]]
         return found
 
-    return {"name": prefix + entry["name"], "time_intervals": [part(one) for one in entry["timeIntervals"]]}
+    return {
+        "name": prefix + entry["name"],
+        "time_intervals": [part(one) for one in entry.get("timeIntervals") or ()],
+    }

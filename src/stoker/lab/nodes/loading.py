@@ -13,6 +13,7 @@ from stoker.audit.view.gpus import stored_weights
 from stoker.audit.view.serving import Server, find_model, servers_of, stored_format
 from stoker.audit.view.workloads import workloads_of
 from stoker.kube.snapshot import Item, Snapshot, Source
+from stoker.lab.serving.staging import weights_command
 from stoker.sizing.resolved import DeliveryKind
 from stoker.sizing.startup import load_seconds
 
@@ -46,15 +47,15 @@ _NOTHING = Loading()
 
 def loading_of(pod: Object, lookup: Lookup) -> Mapping[str, Loading]:
     """By container; those that load nothing are left out."""
+    found = _copied(pod)
     server = _server(pod)
     if server is None:
-        return {}
+        return found
     annotations = pod["metadata"].get("annotations") or {}
     uri = annotations.get(_SOURCE_URI, "")
     architecture = server.architecture or _named(server, uri, pod)
     share = max(1, server.pipeline_parallel)
     weights = stored_weights(architecture, stored_format(server)) / share if architecture else 0.0
-    found: dict[str, Loading] = {}
     kind = _kind(pod, server, uri, lookup)
     for container in pod["spec"].get("initContainers") or ():
         text = " ".join(
@@ -66,6 +67,27 @@ def loading_of(pod: Object, lookup: Lookup) -> Mapping[str, Loading]:
             kind = DeliveryKind.LOCAL_CACHE
     name = str(server.container.spec["name"])
     found[name] = Loading(weights, load_seconds(weights, kind), is_engine=True)
+    return found
+
+
+def _copied(pod: Object) -> dict[str, Loading]:
+    """What Stoker's own program fetches: sources of ``weights.py copy ROOT NAME SOURCE``, ``stage ROOT READY NAME=SOURCE…``."""
+    found = {}
+    for container in (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]):
+        does, *rest = weights_command(
+            [*(container.get("command") or ()), *(container.get("args") or ())]
+        ) or ("",)
+        sources = {"copy": rest[2:3], "stage": [pair.partition("=")[2] for pair in rest[2:]]}.get(does, [])
+        weights = seconds = 0.0
+        for source in sources:
+            architecture = find_model(source)
+            size = stored_weights(architecture) if architecture is not None else 0.0
+            weights += size
+            seconds += load_seconds(
+                size, DeliveryKind.OBJECT_STORE if source.startswith(_BUCKETS) else DeliveryKind.HUB
+            )
+        if weights:
+            found[str(container["name"])] = Loading(weights, seconds)
     return found
 
 

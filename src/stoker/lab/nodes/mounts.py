@@ -1,4 +1,4 @@
-"""Whether a pod's volumes can be mounted, and in the kubelet's words why not.
+"""Where a pod's volumes lie; whether they can be mounted, and in the kubelet's words why not.
 
 Sources: kubernetes pkg/volume/{configmap,secret,projected}, pkg/volume/util/operationexecutor (GenerateError),
 pkg/kubelet/volumemanager (WaitForAttachAndMount, the desired state of the world's populator).
@@ -7,7 +7,7 @@ pkg/kubelet/volumemanager (WaitForAttachAndMount, the desired state of the world
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["mount_problem"]
+__all__ = ["mount_problem", "places_of"]
 
 Object = dict[str, Any]
 # kind, namespace, name -> object.
@@ -29,6 +29,35 @@ def mount_problem(pod: Object, lookup: Lookup) -> str:
         if problem:
             return f'MountVolume.SetUp failed for volume "{volume["name"]}" : {problem}'
     return ""
+
+
+def places_of(pod: Object, container: Object, lookup: Lookup) -> dict[str, str]:
+    """Where what a container mounts outlives the pod: mount path to ``node:NAME/path`` or ``claim:NAMESPACE/NAME``.
+
+    Two containers see the same files where their places are the same. A claim bound to a node's own disk is a place there.
+    """
+    volumes = {one["name"]: one for one in pod["spec"].get("volumes") or ()}
+    found = {}
+    for mount in container.get("volumeMounts") or ():
+        place = _place(pod, volumes.get(mount["name"]) or {}, lookup)
+        if place:
+            below = str(mount.get("subPath") or "").strip("/")
+            found[str(mount["mountPath"]).rstrip("/")] = f"{place}/{below}" if below else place
+    return found
+
+
+def _place(pod: Object, volume: Object, lookup: Lookup) -> str:
+    node = f"node:{pod['spec'].get('nodeName', '')}"
+    if volume.get("hostPath"):
+        return f"{node}{volume['hostPath']['path'].rstrip('/')}"
+    if not volume.get("persistentVolumeClaim"):
+        return ""
+    namespace, name = pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"]
+    claim = lookup("PersistentVolumeClaim", namespace, name) or {}
+    disk = lookup("PersistentVolume", "", (claim.get("spec") or {}).get("volumeName") or "") or {}
+    spec = disk.get("spec") or {}
+    own = spec.get("local") or spec.get("hostPath")
+    return f"{node}{own['path'].rstrip('/')}" if own else f"claim:{namespace}/{name}"
 
 
 def _claim(pod: Object, namespace: str, volume: Object, lookup: Lookup) -> str:

@@ -11,6 +11,7 @@ from stoker.lab.nodes.environment import MissingReferenceError, resolved
 from stoker.lab.nodes.host import Host
 from stoker.lab.nodes.images import go_duration
 from stoker.lab.nodes.memory import limit_bytes, used_bytes
+from stoker.lab.nodes.mounts import places_of
 from stoker.lab.nodes.probes import probes_of
 from stoker.lab.nodes.shapes import machine_of
 from stoker.lab.serving.contract import RunContainer
@@ -55,6 +56,7 @@ def start(host: Host, pod: Object, container: Container, address: str, now: floa
             gpu=machine.gpu if machine is not None else "",
             gpus=gpus_of(container.spec, machine.devices) if machine is not None else 0,
             load_s=container.loading.seconds * host.storage_factor,
+            places=places_of(pod, container.spec, host.lookup),
         )
     )
     _started(host, pod, container, now)

@@ -62,7 +62,7 @@ class HttpScaledObjects:
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
         spec, name = obj["spec"], obj["metadata"]["name"]
-        reference, replicas = spec["scaleTargetRef"], spec.get("replicas") or {}
+        reference, replicas = spec.get("scaleTargetRef") or {}, spec.get("replicas") or {}
         wanted: Object = {
             "scaleTargetRef": {
                 "apiVersion": reference.get("apiVersion") or "apps/v1",
@@ -86,7 +86,7 @@ class HttpScaledObjects:
         status = obj.setdefault("status", {})
         status["targetWorkload"] = "{apiVersion}/{kind}/{name}".format(**wanted["scaleTargetRef"])
         status["targetService"] = (
-            f"{reference['service']}:{reference.get('port') or reference.get('portName') or ''}"
+            f"{reference.get('service') or ''}:{reference.get('port') or reference.get('portName') or ''}"
         )
         set_condition(
             status.setdefault("conditions", []), "Ready", "True", "Reconciled",

@@ -225,6 +225,8 @@ class Revisions:
         revision = self._local.get(API, "Revision", *target)
         if revision is None or revision["metadata"].get("deletionTimestamp"):
             return None
+        if not revision["spec"].get("containers"):
+            return None  # Knative's webhook would have refused it
         deployment = ensure(self._local, revision, _deployment(revision), keep=("replicas",))
         ensure(
             self._local,

@@ -51,7 +51,9 @@ class PodAutoscalers:
         obj = self._local.get(_API, "PodAutoscaler", *target)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
-        place = Place("apps/v1", "Deployment", target[0], obj["spec"]["scaleTargetRef"]["name"])
+        place = Place(
+            "apps/v1", "Deployment", target[0], (obj["spec"].get("scaleTargetRef") or {}).get("name", "")
+        )
         deployment = self._local.get(*place)
         if deployment is None:
             return TICK_S

@@ -122,9 +122,11 @@ def _errors(obj: Object, old: Object | None) -> Iterator[str]:
     chosen = annotations.get(_AUTOSCALER)
     if chosen is not None and chosen not in _CLASSES:
         yield f"[{chosen}] is not a supported autoscaler class type"
-    if (spec["predictor"].get("model") or {}).get("name"):
+    predictor = spec.get("predictor") or {}
+    if (predictor.get("model") or {}).get("name"):
         yield "the 'name' field is not allowed in standard predictor"
-    for component in ("predictor", "transformer", "explainer"):
+    yield from _component_errors("predictor", predictor, annotations)
+    for component in ("transformer", "explainer"):
         if spec.get(component):
             yield from _component_errors(component, spec[component], annotations)
     yield from _canary_errors(spec, annotations)

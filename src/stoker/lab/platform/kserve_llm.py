@@ -187,7 +187,7 @@ class LlmInferenceServices:
 
 
 def _group(obj: Object) -> str:
-    return str((((obj["spec"].get("router") or {}).get("route")) or {}).get("group") or "")
+    return str(((((obj.get("spec") or {}).get("router") or {}).get("route")) or {}).get("group") or "")
 
 
 def _weight(obj: Object) -> int:

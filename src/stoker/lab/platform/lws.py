@@ -50,7 +50,11 @@ class LeaderWorkerSets:
 
     def reconcile(self, target: Target) -> float | None:
         lws = self._local.get(_API, _KIND, *target)
-        if lws is None or lws["metadata"].get("deletionTimestamp"):
+        if (
+            lws is None
+            or lws["metadata"].get("deletionTimestamp")
+            or not lws["spec"].get("leaderWorkerTemplate")
+        ):
             return None
         ensure(self._local, lws, _headless(lws), keep=("clusterIPs", "ipFamilies", "ipFamilyPolicy"))
         leaders = ensure(self._local, lws, _leaders(lws))
@@ -220,7 +224,7 @@ def _leaders(lws: Object) -> Object:
                         _SIZE: str(template.get("size", 1)),
                     },
                 },
-                "spec": leader["spec"],
+                "spec": leader.get("spec") or {},
             },
         },
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from stoker.lab.api.cluster import Plugin, Review
+from stoker.lab.schema.structural import validate_custom
 from stoker.lab.status import ApiError
 
 __all__ = ["denied", "plugin_of"]
@@ -24,8 +25,16 @@ def plugin_of(
     def dispatch(table: dict[str, Callable[[Review], None]]) -> Callable[[Review], None]:
         def run(review: Review) -> None:
             check = table.get(review.kind.shelf)
-            if check is not None and not review.subresource and review.operation in {"CREATE", "UPDATE"}:
-                check(review)
+            if check is None or review.subresource or review.operation not in {"CREATE", "UPDATE"}:
+                return
+            if review.kind.is_custom:
+                # A webhook that cannot decode an object refuses it; here the schema does, in a moment.
+                if validate_custom(review.obj, review.kind.node, review.old):
+                    return
+                review.obj.setdefault(
+                    "spec", {}
+                )  # a struct of the webhook's Go types, there whether given or not
+            check(review)
 
         return run
 

@@ -18,6 +18,11 @@ from stoker.lab.schema.node import Node
 __all__ = ["WrongTypeError", "drop_unknown", "parse"]
 
 _META_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
+# The real server's decoder goes down 10,000 levels; what else works on objects here goes down by calls, and has fewer.
+_MOST_LEVELS = 128
+_TOO_DEEP = "exceeded max depth"
+# Values in a YAML body with its aliases written out; a body of 3 MiB, the most that is taken, has fewer without.
+_MOST_VALUES = 2_000_000
 
 
 class WrongTypeError(Exception):
@@ -41,14 +46,72 @@ def parse(text: bytes, *, is_yaml: bool) -> tuple[Any, list[str]]:
 
     try:
         value = json.loads(text, object_pairs_hook=pairs)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    except ValueError as error:
         if not is_yaml:
-            raise ValueError(str(error)) from error
+            raise
         try:
+            _measure(text)
             return yaml.load(text, Loader), []  # noqa: S506  # a safe loader of our own
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as bad:
-            raise ValueError(str(bad)) from bad
+        except (yaml.YAMLError, UnicodeDecodeError) as bad:
+            raise ValueError(str(bad)) from error
+    # As many levels need as many brackets.
+    if text.count(b"{") + text.count(b"[") > _MOST_LEVELS and _is_too_deep(value):
+        raise ValueError(_TOO_DEEP)
     return value, [path for one in twice for path in _paths_to(value, one["in"], one["keys"])]
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether a value has more levels than may be; found without going down into them."""
+    level = [value]
+    for _ in range(_MOST_LEVELS + 1):
+        level = [
+            item
+            for one in level
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _measure(text: bytes) -> None:
+    """Refuse YAML whose levels or aliases would take the stack or the memory when it is loaded.
+
+    Raises:
+        ValueError: it has too many levels, or grows out of all proportion once its aliases are written out.
+    """
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    size = 0
+    for event in yaml.parse(text, Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            opened.append((event.anchor, size))
+            if len(opened) > _MOST_LEVELS:
+                raise ValueError(_TOO_DEEP)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor:
+                sizes[anchor] = size - before
+        else:
+            size += _size(event, sizes)
+        if size > _MOST_VALUES:
+            raise ValueError("yaml: document contains excessive aliasing")
+
+
+def _size(event: yaml.Event, sizes: dict[str, int]) -> int:
+    """Values that a scalar or an alias stands for; a scalar's anchor is remembered."""
+    if isinstance(event, yaml.AliasEvent):
+        if event.anchor not in sizes:
+            raise ValueError(f"yaml: anchor {event.anchor!r} value contains itself")
+        return sizes[event.anchor] + 1
+    if not isinstance(event, yaml.ScalarEvent):
+        return 0
+    if event.anchor:
+        sizes[event.anchor] = 1
+    return 1
 
 
 def _paths_to(root: Any, wanted: dict[str, Any], keys: list[str]) -> list[str]:
@@ -143,7 +206,8 @@ _SCALARS = frozenset(("string", "integer", "number", "boolean"))
 
 def _fits(value: Any, node: Node) -> bool:
     if node.is_int_or_string or node.is_quantity:
-        return isinstance(value, str | int | float) and not isinstance(value, bool)
+        fits = str | int | float if node.is_quantity else str | int
+        return isinstance(value, fits) and not isinstance(value, bool)
     match node.type:
         case "string":
             return isinstance(value, str)

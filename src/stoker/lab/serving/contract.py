@@ -54,6 +54,7 @@ class RunContainer(_Message, frozen=True, tag="run"):
         gpu: catalogue name of the node's GPU; empty for a node without.
         gpus: GPUs that the container has.
         load_s: seconds that reading the weights takes, as the node has worked out; 0 for programs without weights.
+        places: mount path to the name of what is mounted there and outlives the pod; the same name means the same files.
     """
 
     id: str
@@ -63,6 +64,7 @@ class RunContainer(_Message, frozen=True, tag="run"):
     gpu: str = ""
     gpus: int = 0
     load_s: float = 0.0
+    places: dict[str, str] = {}
 
 
 class StopContainer(_Message, frozen=True, tag="stop"):

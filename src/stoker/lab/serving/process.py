@@ -27,12 +27,14 @@ from stoker.lab.serving.contract import (
 from stoker.lab.serving.devices import Devices
 from stoker.lab.serving.program import Program
 from stoker.lab.serving.proxy import Listeners
+from stoker.lab.serving.staging import Disks
 
 __all__ = ["Serving", "serve"]
 
 log = logging.getLogger(__name__)
 
 _LAST_LINES: Final = 20
+_DISKS: Final = "weights-on-disk.json"
 _MOST_LINE: Final = 16 * 2**20  # a pod with everything in it is far smaller
 
 
@@ -40,7 +42,7 @@ class _Container:
     """A container that runs: its program, its log, its state. The `Host` of its program."""
 
     def __init__(self, run: RunContainer, serving: "Serving") -> None:
-        self.run, self.devices = run, serving.devices
+        self.run, self.devices, self.disks = run, serving.devices, serving.disks
         self.clock: Clock = serving.clock
         self.last: ContainerState = ContainerState(id=run.id, state="running")
         self.lines: list[tuple[float, str]] = []
@@ -121,10 +123,14 @@ class Serving:
     Args:
         clock: the lab's.
         send: takes a message for the nodes.
+        disks: the file that remembers which weights lie where; None forgets with the process.
     """
 
-    def __init__(self, clock: WallClock, send: Callable[[FromServing], None]) -> None:
+    def __init__(
+        self, clock: WallClock, send: Callable[[FromServing], None], disks: Path | None = None
+    ) -> None:
         self.clock, self.send = clock, send
+        self.disks = Disks(disks)
         self.devices = Devices()
         self.listeners = Listeners(clock, self._held)
         self.containers: dict[str, _Container] = {}
@@ -266,9 +272,9 @@ class _Control(asyncio.Protocol):
 
 
 class _Socket:
-    def __init__(self, clock: WallClock) -> None:
+    def __init__(self, clock: WallClock, disks: Path) -> None:
         self.controller: _Control | None = None
-        self.serving = Serving(clock, self.send)
+        self.serving = Serving(clock, self.send, disks)
 
     def send(self, message: FromServing) -> None:
         if self.controller is not None and self.controller.transport is not None:
@@ -284,7 +290,7 @@ async def serve(path: Path, stop: asyncio.Event, parent: int) -> None:
         parent: process id of the one that started this.
     """
     loop = asyncio.get_running_loop()
-    socket = _Socket(WallClock(loop))
+    socket = _Socket(WallClock(loop), path.with_name(_DISKS))
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anybody waits
     before = os.umask(0o177)
     try:

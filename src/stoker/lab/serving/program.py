@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from stoker.lab.serving.clock import Clock, Timer
 from stoker.lab.serving.contract import RunContainer
 from stoker.lab.serving.devices import Devices
+
+if TYPE_CHECKING:
+    from stoker.lab.serving.staging import Disks
 
 __all__ = ["Host", "Program"]
 
@@ -16,6 +19,7 @@ class Host(Protocol):
 
     clock: Clock
     devices: Devices
+    disks: "Disks"
 
     def log(self, *lines: str) -> None:
         """Write lines to the container's log."""

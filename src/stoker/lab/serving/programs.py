@@ -14,6 +14,7 @@ from stoker.lab.serving.http import Exchange, Handler, HttpServer
 from stoker.lab.serving.launch import server_of
 from stoker.lab.serving.program import Host, Program
 from stoker.lab.serving.shell import Step, script_of, steps_of
+from stoker.lab.serving.staging import Weights, weights_command
 
 __all__ = ["program_of"]
 
@@ -41,6 +42,9 @@ def program_of(run: RunContainer, host: Host) -> Program:
     line = " ".join(words)
     if _DCGM.search(image.repository):
         return DcgmProgram(run, host)
+    command = weights_command(words)
+    if command:
+        return Weights(run, host, command)
     if _LOADERS.search(image.repository) or (_LOADING.search(line) and not script_has_more(line)):
         return Loading(run, host)
     server = server_of(run)

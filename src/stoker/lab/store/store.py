@@ -24,6 +24,8 @@ __all__ = ["Change", "Key", "Record", "Store", "Subscription", "TooOldError"]
 Object = dict[str, Any]
 
 _WINDOW = 20_000
+# Changes whose frames are kept: watchers that keep up share them; who resumes further back makes its own.
+_FRESH = 512
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -53,7 +55,8 @@ class Record:
 class Change:
     """One write. ``before`` is None for a create; for a delete ``record`` is the last state under the deletion's revision.
 
-    ``frames`` is for those who send the change to many: what they made of it once.
+    ``frames`` is for those who send the change to many: what they made of it once. It is emptied when the change is no longer
+    among the newest.
     """
 
     key: Key
@@ -73,19 +76,37 @@ class TooOldError(Exception):
 
 
 class Subscription:
-    """Changes of one resource from a revision on, in order; `close` ends it."""
+    """Changes of one resource from a revision on, in order; `close` ends it.
 
-    __slots__ = ("_close", "_wake", "changes")
+    Attributes:
+        changes: those that the reader has not taken yet.
+        is_lost: the reader was ``most`` changes behind. It gets no more and has to begin anew: one that has stopped reading
+            must not keep everything that ever happened in memory.
+    """
+
+    __slots__ = ("_close", "_most", "_wake", "changes", "is_lost")
 
     def __init__(
-        self, changes: deque[Change], wake: Callable[[], None], close: Callable[["Subscription"], None]
+        self,
+        changes: deque[Change],
+        wake: Callable[[], None],
+        close: Callable[["Subscription"], None],
+        most: int | None,
     ) -> None:
         self.changes = changes
+        self.is_lost = False
         self._wake = wake
         self._close = close
+        self._most = most
 
     def push(self, change: Change) -> None:
-        self.changes.append(change)
+        if self.is_lost:
+            return
+        if self._most is not None and len(self.changes) >= self._most:
+            self.is_lost = True
+            self.changes.clear()
+        else:
+            self.changes.append(change)
         self._wake()
 
     def close(self) -> None:
@@ -125,6 +146,7 @@ class Store:
         self._shelves: dict[str, _Shelf] = {}
         self._window = window
         self._order: deque[str] = deque()
+        self._fresh: deque[Change] = deque()
         self.revision = int(self.fact("revision") or 1)
         self._oldest = self.revision
         for resource, namespace, name, revision, text in self._database.execute(
@@ -265,6 +287,9 @@ class Store:
         shelf.changed = change.record.revision
         shelf.changes.append(change)
         self._order.append(change.key.resource)
+        self._fresh.append(change)
+        if len(self._fresh) > _FRESH:
+            self._fresh.popleft().frames.clear()
         if len(self._order) > self._window:
             oldest = self._shelves[self._order.popleft()].changes.popleft()
             self._oldest = oldest.record.revision
@@ -273,8 +298,16 @@ class Store:
 
     # --- watching -------------------------------------------------------------------------------------------------
 
-    def subscribe(self, resource: str, revision: int, wake: Callable[[], None]) -> Subscription:
+    def subscribe(
+        self, resource: str, revision: int, wake: Callable[[], None], *, most: int | None = None
+    ) -> Subscription:
         """Changes after ``revision``, those of the past first; ``wake`` is called for every new one.
+
+        Args:
+            resource: whose.
+            revision: the last one that the reader knows.
+            wake: must not block.
+            most: changes that may wait for the reader; None for any number.
 
         Raises:
             TooOldError: some of them are no longer known.
@@ -283,7 +316,7 @@ class Store:
             raise TooOldError(revision, self._oldest)
         shelf = self._shelf(resource)
         changes = deque(change for change in shelf.changes if change.record.revision > revision)
-        subscription = Subscription(changes, wake, shelf.subscriptions.remove)
+        subscription = Subscription(changes, wake, shelf.subscriptions.remove, most)
         shelf.subscriptions.append(subscription)
         return subscription
 
