@@ -13,7 +13,7 @@ demo: setup  ## size, compile, render and validate the guide's whole set-up
 	@scripts/demo $(OUT)
 
 test: setup lint  ## everything that must pass before landing, under ten minutes
-	.venv/bin/pytest -n 2 -m "not slow"
+	.venv/bin/pytest -n 3 --dist worksteal -m "not slow"
 
 test-slow: setup  ## the slow suites
 	.venv/bin/pytest -m slow

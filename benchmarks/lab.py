@@ -205,7 +205,7 @@ def bench_lab_growth() -> None:
             local.client.send("POST", "/api/v1/namespaces/default/pods", _pod(f"p{number}"))
 
         done = 0
-        for count in (100, 1000, 10_000):
+        for count in (100, 1000, 2000, 10_000):
             _parallel(count - done, lambda number, done=done: create(done + number))
             done = count
             begin = time.perf_counter()
