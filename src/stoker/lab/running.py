@@ -12,7 +12,7 @@ from stoker.errors import StokerError
 from stoker.lab.assemble import Assembly, Lab, assemble, keep_time
 from stoker.lab.faults import Faults
 from stoker.lab.http.certificates import ensure_certificates
-from stoker.lab.http.server import ApiServer, listen
+from stoker.lab.http.server import ApiServer
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.monitoring import Monitoring
 from stoker.lab.monitoring.exposition import ApiMetrics
@@ -22,6 +22,7 @@ from stoker.lab.nodes.serving_client import ServingClient
 from stoker.lab.options import LabOptions
 from stoker.lab.paths import follow_paths
 from stoker.lab.signals import LateSignals
+from stoker.lab.sockets import listen
 from stoker.lab.state import LabState
 from stoker.sizing.resolved import ResolvedPlatform
 
@@ -66,7 +67,7 @@ class RunningLab:
         options, state = self.options, self.state
         objects = _node_objects(options)
         authority, certificate, key = ensure_certificates(state.folder)
-        sock = listen(options.port)
+        sock = listen("127.0.0.1", options.port, "another --port, or 0 for any")
         place = zlib.crc32(str(state.folder).encode()) % _PLACES
         signals = LateSignals()
         client = ServingClient(

@@ -32,13 +32,12 @@ def lab_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     stoker("lab", "down", "--state", folder)
 
 
-@pytest.fixture(scope="session")
-def kubectl(lab_state: Path) -> Kubectl:
-    """The real kubectl, pointed at the lab."""
+def kubectl_of(state: Path) -> Kubectl:
+    """The real kubectl, pointed at the lab of a folder."""
     path = shutil.which("kubectl")
     if path is None:
         pytest.skip("kubectl is not installed")
-    environment = {**os.environ, "KUBECONFIG": str(lab_state / "kubeconfig"), "HOME": str(lab_state)}
+    environment = {**os.environ, "KUBECONFIG": str(state / "kubeconfig"), "HOME": str(state)}
 
     def run(*arguments: object, text: object = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         body = None if text is None else text if isinstance(text, str) else json.dumps(text)
@@ -50,6 +49,12 @@ def kubectl(lab_state: Path) -> Kubectl:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def kubectl(lab_state: Path) -> Kubectl:
+    """The real kubectl, pointed at the lab that all share."""
+    return kubectl_of(lab_state)
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 """A platform file's nodes and everything that is rendered from it, on a lab that runs; and what happens when parts break."""
 
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.running.conftest import stoker
+from tests.lab.running.conftest import kubectl_of, stoker
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "deployment.yaml"
 _SPEED = 120
@@ -30,17 +27,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def get(lab: Path) -> Get:
     """What kubectl gets, as JSON; ``apply`` and others as text."""
-    path = shutil.which("kubectl")
-    if path is None:
-        pytest.skip("kubectl is not installed")
-    environment = {**os.environ, "KUBECONFIG": str(lab / "kubeconfig"), "HOME": str(lab)}
+    kubectl = kubectl_of(lab)
 
     def run(*arguments: object, output: str = "json", check: bool = True) -> Any:
-        command = [path, *map(str, arguments), *(("-o", output) if output else ())]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=90, check=False
-        )
-        assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        done = kubectl(*arguments, *(("-o", output) if output else ()), check=check)
         return json.loads(done.stdout) if output == "json" else done.stdout + done.stderr
 
     return run

@@ -83,11 +83,12 @@ def setters(containers: Collection[str], *, with_pod: bool) -> str:
 # --- checks -------------------------------------------------------------------------------------------------------
 
 
-def _apparmor(metadata: dict[str, Any], spec: dict[str, Any]) -> Finding | None:
+def _strange_profiles(spec: dict[str, Any], field: str) -> tuple[str, set[str]]:
+    """Who sets a profile of a type that is not allowed, and those types."""
     bad: set[str] = set()
 
     def is_bad(context: dict[str, Any]) -> bool:
-        profile = context.get("appArmorProfile")
+        profile = context.get(field)
         if profile is None or profile.get("type") in _PROFILES:
             return False
         bad.add(profile.get("type", ""))
@@ -97,6 +98,11 @@ def _apparmor(metadata: dict[str, Any], spec: dict[str, Any]) -> Finding | None:
         [name for name, _, context in containers_of(spec) if is_bad(context)],
         with_pod=is_bad(spec.get("securityContext") or {}),
     )
+    return who, bad
+
+
+def _apparmor(metadata: dict[str, Any], spec: dict[str, Any]) -> Finding | None:
+    who, bad = _strange_profiles(spec, "appArmorProfile")
     annotations = sorted(
         f"{key}={printed(value)}"
         for key, value in (metadata.get("annotations") or {}).items()
@@ -249,19 +255,7 @@ def _seccomp_1_0(metadata: dict[str, Any], spec: dict[str, Any]) -> Finding | No
 
 
 def _seccomp_1_19(_: dict[str, Any], spec: dict[str, Any]) -> Finding | None:
-    bad: set[str] = set()
-
-    def is_bad(context: dict[str, Any]) -> bool:
-        profile = context.get("seccompProfile")
-        if profile is None or profile.get("type") in _PROFILES:
-            return False
-        bad.add(profile.get("type", ""))
-        return True
-
-    who = setters(
-        [name for name, _, context in containers_of(spec) if is_bad(context)],
-        with_pod=is_bad(spec.get("securityContext") or {}),
-    )
+    who, bad = _strange_profiles(spec, "seccompProfile")
     if not who:
         return None
     return (

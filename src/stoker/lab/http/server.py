@@ -8,30 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from stoker.errors import StokerError
-
-__all__ = ["ApiServer", "listen"]
-
-_HOST = "127.0.0.1"
-
-
-def listen(port: int) -> socket.socket:
-    """A listening socket on loopback; port 0 takes any that is free.
-
-    Raises:
-        StokerError: somebody else has the port.
-    """
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((_HOST, port))
-    except OSError as error:
-        found.close()
-        raise StokerError(
-            f"port {port} of {_HOST} cannot be had: {error.strerror}", fix="another --port, or 0 for any"
-        ) from error
-    found.listen(512)
-    return found
+__all__ = ["ApiServer"]
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,14 @@ from stoker.lab.kinds.metadata import (
 )
 from stoker.lab.status import Cause, duplicate, forbidden_field, invalid_value, required, unsupported
 
-__all__ = ["affinity_causes", "gates_causes", "spread_causes", "taint_effect_causes", "tolerations_causes"]
+__all__ = [
+    "affinity_causes",
+    "gates_causes",
+    "node_requirement_causes",
+    "spread_causes",
+    "taint_effect_causes",
+    "tolerations_causes",
+]
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -117,9 +124,10 @@ def _node_affinity_causes(affinity: Mapping[str, Any], path: str) -> list[Cause]
 
 
 def _node_term_causes(term: Mapping[str, Any], path: str, *, are_values_checked: bool) -> list[Cause]:
+    """ValidateNodeSelectorRequirement."""
     found: list[Cause] = []
     for index, one in enumerate(term.get("matchExpressions") or ()):
-        found += _expression_causes(
+        found += node_requirement_causes(
             one, f"{path}.matchExpressions[{index}]", are_values_checked=are_values_checked
         )
     for index, one in enumerate(term.get("matchFields") or ()):
@@ -127,7 +135,7 @@ def _node_term_causes(term: Mapping[str, Any], path: str, *, are_values_checked:
     return found
 
 
-def _expression_causes(one: Mapping[str, Any], path: str, *, are_values_checked: bool) -> list[Cause]:
+def node_requirement_causes(one: Mapping[str, Any], path: str, *, are_values_checked: bool) -> list[Cause]:
     operator, values = one.get("operator", ""), one.get("values") or ()
     found: list[Cause] = []
     if operator in {"In", "NotIn"}:

@@ -8,7 +8,8 @@ import posixpath
 
 from stoker.lab.kinds.config_checks import each
 from stoker.lab.kinds.config_golang import go_diff
-from stoker.lab.kinds.metadata import is_dns_label, is_dns_subdomain, is_label_value, is_qualified_name
+from stoker.lab.kinds.metadata import is_dns_label, is_dns_subdomain
+from stoker.lab.kinds.pod_scheduling import node_requirement_causes
 from stoker.lab.kinds.quotas import amount
 from stoker.lab.kinds.strategy import Object, Strategy
 from stoker.lab.status import Cause, forbidden_field, invalid_value, required, too_long, unsupported
@@ -138,29 +139,7 @@ def _affinity_causes(affinity: Object, path: str) -> list[Cause]:
     for index, term in enumerate(terms):
         for at, expression in enumerate(term.get("matchExpressions", ())):
             where = f"{path}.nodeSelectorTerms[{index}].matchExpressions[{at}]"
-            causes += _requirement_causes(expression, where)
-    return causes
-
-
-def _requirement_causes(expression: Object, path: str) -> list[Cause]:
-    operator, values = expression.get("operator", ""), expression.get("values", ())
-    causes = []
-    if operator in {"In", "NotIn"}:
-        if not values:
-            causes.append(required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
-    elif operator in {"Exists", "DoesNotExist"}:
-        if values:
-            text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            causes.append(forbidden_field(f"{path}.values", text))
-    elif operator in {"Gt", "Lt"}:
-        if len(values) != 1:
-            text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-            causes.append(required(f"{path}.values", text))
-    else:
-        causes.append(invalid_value(f"{path}.operator", operator, "not a valid selector operator"))
-    causes += each(f"{path}.key", expression.get("key", ""), is_qualified_name)
-    for index, value in enumerate(values):
-        causes += each(f"{path}.values[{index}]", value, is_label_value)
+            causes += node_requirement_causes(expression, where, are_values_checked=True)
     return causes
 
 

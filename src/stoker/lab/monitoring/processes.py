@@ -11,7 +11,6 @@ import ctypes
 import os
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import Final, Literal
 
 from stoker.errors import StokerError
 from stoker.lab.monitoring.speed import LabTime, scaled_interval
+from stoker.lab.sockets import listen
 
 __all__ = [
     "ALERTMANAGER",
@@ -29,7 +29,6 @@ __all__ = [
     "alertmanager_arguments",
     "find_binary",
     "free_port",
-    "listening",
     "prometheus_arguments",
 ]
 
@@ -64,28 +63,9 @@ def find_binary(names: Sequence[str]) -> str:
     )
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        StokerError: somebody else has the port.
-    """
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host, port))
-    except OSError as error:
-        found.close()
-        raise StokerError(
-            f"port {port} of {host} cannot be had: {error.strerror}", fix="another port"
-        ) from error
-    found.listen(128)
-    return found
-
-
 def free_port(host: str) -> int:
     """A port of an address that nobody has now."""
-    with listening(host, 0) as sock:
+    with listen(host, 0, "another port") as sock:
         found: int = sock.getsockname()[1]
         return found
 

@@ -18,6 +18,7 @@ import httpx2
 from stoker.errors import StokerError
 from stoker.lab.monitoring.query import loopback_client
 from stoker.lab.monitoring.speed import LabTime, scaled_query, seconds_of_duration
+from stoker.lab.sockets import listen
 
 __all__ = ["PrometheusProxy", "translated_answer", "translated_parameters"]
 
@@ -108,9 +109,7 @@ class PrometheusProxy:
     async def start(self, host: str, port: int = 0) -> None:
         import uvicorn
 
-        from stoker.lab.monitoring.processes import listening
-
-        sock = listening(host, port)
+        sock = listen(host, port, "another port")
         config = uvicorn.Config(
             self.app,
             log_config=None,

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from stoker.audit.view.images import parse_image
 from stoker.lab.serving.contract import RunContainer
@@ -17,10 +17,6 @@ from stoker.lab.serving.shell import Step, script_of, steps_of
 from stoker.lab.serving.staging import Weights, weights_command
 
 __all__ = ["program_of"]
-
-RUNS_FOR: Final = "lab.stoker.dev/runs-for"
-EXIT_CODE: Final = "lab.stoker.dev/exit-code"
-# Annotations of a pod: after so many seconds its containers end, with that code. For jobs whose image the lab does not know.
 
 _PAUSE: Final = re.compile(r"(^|/)pause(-amd64)?$")
 _DCGM: Final = re.compile(r"(^|/)dcgm-exporter$")
@@ -52,9 +48,6 @@ def program_of(run: RunContainer, host: Host) -> Program:
         from stoker.lab.serving.engine_program import EngineProgram
 
         return EngineProgram(run, host, server)
-    annotations = (run.pod.get("metadata") or {}).get("annotations") or {}
-    if RUNS_FOR in annotations:
-        return Script(run, host, iter([_annotated(annotations)]))
     port = _web_port(run, image.name, words, line)
     if port is not None:
         return Web(run, host, (port,), is_known=True)
@@ -69,16 +62,6 @@ def program_of(run: RunContainer, host: Host) -> Program:
 def script_has_more(line: str) -> bool:
     """Whether a script that loads a model starts a server afterwards."""
     return bool(re.search(r"vllm|sglang|api_server|text-generation-launcher", line))
-
-
-def _annotated(annotations: dict[str, Any]) -> Step:
-    seconds = re.sub(r"s$", "", str(annotations[RUNS_FOR]))
-    code = str(annotations.get(EXIT_CODE) or "0")
-    return Step(
-        float(seconds) if re.fullmatch(r"\d+(\.\d+)?", seconds) else 0.0,
-        int(code) if code.isdecimal() else 1,
-        ends=True,
-    )
 
 
 def _declared(run: RunContainer) -> Iterator[int]:
