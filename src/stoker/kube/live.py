@@ -4,17 +4,14 @@ What the server refuses is told with the right that is missing, and its kind cou
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx2
 import msgspec
-from lightkube.config.client_adapter import Client, ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
-from lightkube.core.exceptions import ConfigError
 
-from stoker.errors import StokerError, UnreachableError
+from stoker.errors import UnreachableError
+from stoker.kube.connect import open_client, read_config
 from stoker.kube.read import make_item
 from stoker.kube.read_json import Found, read_json
 from stoker.kube.shapes import SHAPES
@@ -65,32 +62,9 @@ def read_cluster(
         UnreachableError: the server does not answer, or takes no credentials.
         StokerError: the kubeconfig is missing, or has no such context.
     """
-    config = _config(context, kubeconfig)
-    parameters = ConnectionParams(timeout=httpx2.Timeout(30.0, connect=5.0), transport=transport)
-    try:
-        with Client(config, parameters) as client:
-            return _Reader(client, config.cluster.server, namespaces, progress or (lambda _: None)).snapshot()
-    except (ConfigError, OSError) as error:
-        raise StokerError(
-            f"the kubeconfig cannot be used: {error}", fix="check its user and certificates"
-        ) from error
-
-
-def _config(context: str | None, kubeconfig: str | None) -> SingleConfig:
-    try:
-        if kubeconfig and not Path(kubeconfig).is_file():
-            raise StokerError(f"{kubeconfig} is no file", fix="name a kubeconfig, or set KUBECONFIG")
-        config = KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()
-        found = config.get(context)
-    except (ConfigError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        fix = "`kubectl config get-contexts` lists the contexts; a folder or a dump can be audited without a cluster"
-        raise StokerError(f"no cluster: {str(error)[:200]}", fix=fix) from error
-    if found is None or found.user is None:
-        raise StokerError(
-            f"the kubeconfig has no context {context or '(current)'}",
-            fix="`kubectl config get-contexts` lists them",
-        )
-    return found
+    config = read_config(context, kubeconfig)
+    with open_client(config, transport) as client:
+        return _Reader(client, config.cluster.server, namespaces, progress or (lambda _: None)).snapshot()
 
 
 class _Reader:

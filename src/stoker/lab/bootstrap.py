@@ -1,13 +1,15 @@
 """What a new cluster has before anybody writes to it: namespaces, roles, priority classes, the API's own service."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+from stoker.kube.clock import LAB
 from stoker.lab.access.roles import BINDINGS, ROLES
 from stoker.lab.control.local import Local
 from stoker.lab.status import ApiError
 
-__all__ = ["bootstrap", "bootstrap_platform"]
+__all__ = ["bootstrap", "bootstrap_platform", "tell_time"]
 
 _NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 _RBAC = "rbac.authorization.k8s.io"
@@ -70,6 +72,33 @@ def bootstrap_platform(local: Local) -> None:
             "spec": {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"},
         },
     )
+
+
+def tell_time(local: Local, *, wall: datetime, lab: datetime, speed: float) -> None:
+    """Write how fast the lab's clock runs where every user may read it: a client's waits and windows follow it.
+
+    ``wall`` and ``lab`` are the two clocks at one moment.
+    """
+    where = {"name": LAB.name, "namespace": LAB.namespace}
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [LAB.name], "verbs": ["get"]}]
+    _ensure(local, {"apiVersion": f"{_RBAC}/v1", "kind": "Role", "metadata": where, "rules": rules})
+    _ensure(
+        local,
+        {
+            "apiVersion": f"{_RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": where,
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": LAB.name},
+            "subjects": [{"kind": "Group", "apiGroup": _RBAC, "name": "system:authenticated"}],
+        },
+    )
+    data = {"speed": f"{speed:g}", "wall": wall.isoformat(), "lab": lab.isoformat()}
+    config = {"apiVersion": LAB.api_version, "kind": LAB.kind, "metadata": where, "data": data}
+    found = local.get(LAB.api_version, LAB.kind, LAB.namespace, LAB.name)
+    if found is None:
+        local.create(config)
+    else:
+        local.update({**found, "data": data})
 
 
 def _ensure(local: Local, obj: dict[str, Any]) -> None:

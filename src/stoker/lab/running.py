@@ -5,11 +5,13 @@ import importlib
 import os
 import sys
 import zlib
+from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 
 from stoker.errors import StokerError
 from stoker.lab.assemble import Assembly, Lab, assemble, keep_time
+from stoker.lab.bootstrap import tell_time
 from stoker.lab.faults import Faults
 from stoker.lab.http.certificates import ensure_certificates
 from stoker.lab.http.server import ApiServer
@@ -94,6 +96,7 @@ class RunningLab:
         lab.application.hook = faults.hook
         lab.application.control = lambda body: faults.switch(body) if body else faults.listed()
         create_nodes(lab.cluster, objects)
+        tell_time(lab.local, wall=datetime.now(UTC), lab=lab.clock.now(), speed=options.speed)
         lab.manager.settle()
         await self._start_serving(client)
         self._begin("api", server.run())
