@@ -3,13 +3,11 @@
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from tests.lab.running.conftest import stoker
 
 from stoker.errors import UnreachableError
 from stoker.kube.api_errors import (
@@ -20,31 +18,14 @@ from stoker.kube.api_errors import (
     InvalidError,
     NotFoundError,
 )
-from stoker.kube.cluster import Cluster, open_cluster
+from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Ref, ref_of
 from stoker.kube.transport import Sender, Tries
-
-SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "door"}}
 
 
 def config(name: str, **data: str) -> dict[str, Any]:
     metadata = {"name": name, "namespace": "door"}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("door")
-    stoker("lab", "up", "--state", folder, "--nodes", "1xcpu", "--speed", 20, "--no-metrics")
-    yield folder
-    stoker("lab", "down", "--state", folder)
-
-
-@pytest.fixture(scope="module")
-def cluster(state: Path) -> Iterator[Cluster]:
-    with open_cluster(kubeconfig=str(state / "kubeconfig")) as found:
-        found.apply(SPACE)
-        yield found
 
 
 def test_what_was_applied_is_read_back_and_owned_by_our_manager(cluster: Cluster) -> None:
