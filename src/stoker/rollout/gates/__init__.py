@@ -1,0 +1,1 @@
+"""The gates of the four weeks, one module a week."""

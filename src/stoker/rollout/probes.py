@@ -1,0 +1,110 @@
+"""Objects that gates make and that never outlive them.
+
+Each carries a label with the run that made it. They are removed when the gate ends; what a killed run left is swept by the
+next run, which holds the lease; and pods end by themselves by their activeDeadlineSeconds where no run ever comes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stoker.errors import StokerError
+from stoker.kube.api_errors import ConflictError
+from stoker.kube.cluster import Cluster
+from stoker.kube.refs import Object, Ref, ref_of
+
+__all__ = ["PROBE_LABEL", "Probes", "sweep"]
+
+PROBE_LABEL: Final = "stoker.dev/gate-run"
+_LIFE: Final = 3600  # seconds of a probe pod at most
+# Kinds that gates make, owners first, so that nothing is made anew while it is swept.
+_KINDS: Final = (
+    ("serving.kserve.io/v1beta1", "InferenceService"),
+    ("keda.sh/v1alpha1", "ScaledObject"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
+    ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("apps/v1", "Deployment"),
+    ("batch/v1", "Job"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("v1", "ConfigMap"),
+    ("v1", "Namespace"),
+)
+
+
+@dataclass
+class Probes:
+    """What one run of a gate made or changed.
+
+    Attributes:
+        run: the run's name, a label value.
+    """
+
+    cluster: Cluster
+    run: str
+    _made: list[tuple[Ref, str]] = field(default_factory=list)
+    _undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
+
+    def create(self, obj: Object) -> Object:
+        """Create it, labelled; pods get an end.
+
+        Raises:
+            ForbiddenError: a quota, a LimitRange or a policy refused it: what many gates want to see.
+        """
+        made = self.cluster.create(self._labelled(obj))
+        self._made.append((ref_of(obj), made["metadata"]["uid"]))
+        return made
+
+    def _labelled(self, obj: Object) -> Object:
+        metadata = {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), PROBE_LABEL: self.run}}
+        made = {**obj, "metadata": metadata}
+        if obj["kind"] == "Pod":
+            made["spec"] = {"activeDeadlineSeconds": _LIFE, **obj["spec"]}
+        return made
+
+    def undo(self, what: str, action: Callable[[], object]) -> None:
+        """Do this when the gate ends, newest first and before objects are removed: a change of something that stays."""
+        self._undo.append((what, action))
+
+    def clean(self) -> bool:
+        """Put everything back; False where something is left, which `left` names."""
+        undone: list[tuple[str, Callable[[], object]]] = []
+        for what, action in reversed(self._undo):
+            try:
+                action()
+            except StokerError:
+                undone.append((what, action))
+        self._undo = undone[::-1]
+        kept: list[tuple[Ref, str]] = []
+        for ref, uid in reversed(self._made):
+            try:
+                remove(self.cluster, ref, uid)
+            except StokerError:
+                kept.append((ref, uid))
+        self._made = kept[::-1]
+        return not self._made and not self._undo
+
+    def left(self) -> list[str]:
+        return [*(what for what, _ in self._undo), *(str(ref) for ref, _ in self._made)]
+
+
+def remove(cluster: Cluster, ref: Ref, uid: str) -> None:
+    """Delete that very object; a pod without grace, for a probe has nothing to finish."""
+    try:
+        cluster.delete(ref, uid=uid, grace=0 if ref.kind == "Pod" else None)
+    except ConflictError:
+        return  # another object has its name now
+
+
+def sweep(cluster: Cluster, kinds: Iterable[tuple[str, str]] = _KINDS) -> list[Ref]:
+    """Remove what gates of runs before left; to be called by who holds the lease. Returns what was found."""
+    found: list[Ref] = []
+    for api_version, kind in kinds:
+        for obj in cluster.objects(api_version, kind, labels=PROBE_LABEL):
+            metadata: dict[str, Any] = obj["metadata"]
+            ref = ref_of(obj)
+            remove(cluster, ref, metadata["uid"])
+            found.append(ref)
+    return found
