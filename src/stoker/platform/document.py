@@ -9,6 +9,7 @@ from stoker.platform.base import Name, Section, about
 from stoker.platform.cluster import Cluster, Pool
 from stoker.platform.models import Model
 from stoker.platform.observability import Observability
+from stoker.platform.rollout import Rollout
 from stoker.platform.serving import Graph, Serving
 from stoker.platform.storage import Storage
 from stoker.platform.tenants import Tenancy, Tenant
@@ -77,5 +78,6 @@ class Platform(Section):
     autoscaling: Annotated[Autoscaling, about("What moves replica counts.")] = Autoscaling()
     tenancy: Annotated[Tenancy, about("Rules over all tenants.")] = Tenancy()
     observability: Annotated[Observability, about("Metrics, alerts, dashboards.")] = Observability()
+    rollout: Annotated[Rollout, about("Phases and gates.")] = Rollout()
     cost: Annotated[Cost, about("Prices.")] = Cost()
     components: Annotated[Components, about("Cluster components.")] = Components()

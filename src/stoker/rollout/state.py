@@ -1,0 +1,206 @@
+"""Where a rollout stands, and what comes next; pure. The state is what survives the operator's laptop.
+
+pending ─► applying ─► gating ─► passed      (next phase)
+▲           │
+└── failed ◄┘   a failed or inconclusive gate stops the run; `run` or `resume` tries that phase again
+passed/failed ─► rolled-back
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from stoker.rollout.evidence import Verdict, moment
+
+__all__ = [
+    "Apply",
+    "Done",
+    "Entry",
+    "Measure",
+    "Next",
+    "PhaseState",
+    "PhaseStatus",
+    "RolloutState",
+    "Stopped",
+    "begin",
+    "next_step",
+]
+
+
+class PhaseStatus(StrEnum):
+    PENDING = "pending"
+    APPLYING = "applying"
+    GATING = "gating"
+    PASSED = "passed"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseState:
+    """One phase.
+
+    Attributes:
+        gates: the ids that it has to pass, in order.
+        verdicts: the last verdict of each gate that was measured since the phase was last applied.
+        runs: the apply runs that belong to it, oldest first: what a rollback undoes.
+    """
+
+    name: str
+    gates: tuple[str, ...]
+    status: PhaseStatus = PhaseStatus.PENDING
+    verdicts: dict[str, str] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the record: who did what when."""
+
+    at: str
+    who: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """A rollout of one platform.
+
+    Attributes:
+        id: of the rollout, such as ``20261128-101500``.
+        platform: name of the platform.
+        digest: of the compiled objects; another digest applies every phase again.
+    """
+
+    id: str
+    platform: str
+    digest: str
+    phases: tuple[PhaseState, ...]
+    log: tuple[Entry, ...] = ()
+
+    def phase(self, name: str) -> PhaseState:
+        return next(phase for phase in self.phases if phase.name == name)
+
+    def with_phase(self, phase: PhaseState) -> "RolloutState":
+        return replace(self, phases=tuple(phase if one.name == phase.name else one for one in self.phases))
+
+    def said(self, now: datetime, who: str, what: str) -> "RolloutState":
+        """With one more line in the record."""
+        return replace(self, log=(*self.log, Entry(moment(now), who, what)))
+
+    def applying(self, name: str, run: str) -> "RolloutState":
+        """Its objects are about to be applied by this run: what was measured before counts no more."""
+        phase = self.phase(name)
+        runs = phase.runs if run in phase.runs else (*phase.runs, run)
+        return self.with_phase(replace(phase, status=PhaseStatus.APPLYING, runs=runs, verdicts={}))
+
+    def applied(self, name: str) -> "RolloutState":
+        return self.with_phase(replace(self.phase(name), status=PhaseStatus.GATING)).settled(name)
+
+    def measured(self, name: str, gate: str, verdict: Verdict) -> "RolloutState":
+        phase = self.phase(name)
+        return self.with_phase(replace(phase, verdicts={**phase.verdicts, gate: verdict.value})).settled(name)
+
+    def settled(self, name: str) -> "RolloutState":
+        """Passed where every gate has, failed where one has not: only for a phase that was applied."""
+        phase = self.phase(name)
+        if phase.status not in {PhaseStatus.GATING, PhaseStatus.FAILED, PhaseStatus.PASSED}:
+            return self
+        seen = [phase.verdicts.get(gate) for gate in phase.gates]
+        if all(verdict == Verdict.PASSED for verdict in seen):
+            status = PhaseStatus.PASSED
+        elif any(verdict not in {None, Verdict.PASSED} for verdict in seen):
+            status = PhaseStatus.FAILED
+        else:
+            status = PhaseStatus.GATING
+        return self.with_phase(replace(phase, status=status))
+
+    def rolled_back(self, name: str) -> "RolloutState":
+        return self.with_phase(
+            replace(self.phase(name), status=PhaseStatus.ROLLED_BACK, verdicts={}, runs=())
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON; `from_json` reads it back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "RolloutState":
+        phases = tuple(
+            PhaseState(
+                one["name"],
+                tuple(one["gates"]),
+                PhaseStatus(one["status"]),
+                dict(one["verdicts"]),
+                tuple(one["runs"]),
+            )
+            for one in value["phases"]
+        )
+        log = tuple(Entry(one["at"], one["who"], one["what"]) for one in value["log"])
+        return RolloutState(value["id"], value["platform"], value["digest"], phases, log)
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    phase: str
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nothing more is to be done now; ``why`` says what stands in the way."""
+
+    why: str
+    phase: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    pass
+
+
+Next = Apply | Measure | Stopped | Done
+
+
+def begin(name: str, platform: str, digest: str, phases: Sequence[tuple[str, Sequence[str]]]) -> RolloutState:
+    """A rollout that has not begun; ``phases`` are their names with the ids of their gates."""
+    return RolloutState(
+        name, platform, digest, tuple(PhaseState(phase, tuple(gates)) for phase, gates in phases)
+    )
+
+
+def next_step(
+    state: RolloutState, *, paused: bool = False, through: str = "", tried: frozenset[str] = frozenset()
+) -> Next:
+    """What a run does next.
+
+    Args:
+        state: as it stands.
+        paused: somebody wants it to stop before its next step.
+        through: the last phase to do; all where empty.
+        tried: gates that this run has measured: one that did not pass stops it rather than being measured for ever.
+    """
+    if paused:
+        return Stopped("it is paused; `stoker rollout resume` goes on")
+    for phase in state.phases:
+        if phase.status in {PhaseStatus.PENDING, PhaseStatus.APPLYING, PhaseStatus.ROLLED_BACK}:
+            return Apply(phase.name)
+        for gate in phase.gates:
+            if phase.verdicts.get(gate) == Verdict.PASSED:
+                continue
+            if gate not in tried:
+                return Measure(phase.name, gate)
+        short = [gate for gate in phase.gates if phase.verdicts.get(gate) != Verdict.PASSED]
+        if short:
+            told = ", ".join(f"{gate} is {phase.verdicts.get(gate, 'not measured')}" for gate in short)
+            return Stopped(told, phase.name)
+        if phase.name == through:
+            return Done()
+    return Done()
