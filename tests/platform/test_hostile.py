@@ -191,6 +191,7 @@ def _placed(path: str, value: Any) -> dict[str, Any]:
         "warmUp",
         "receivers",
         "taints",
+        "phases",
         "storage",
     }
     dotted: list[str] = []
