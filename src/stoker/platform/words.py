@@ -27,6 +27,11 @@ PATTERNS: Final = {
     r"^https?://[^\s]+$": "an http:// or https:// address",
     r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$": "a label key, such as example.com/team",
     r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$": "a label value: letters, digits, '-', '_' and '.', at most 63",
+    r"^(components|scheduling|tenancy|storage|serving|autoscaling|observability)(/[A-Z][A-Za-z0-9]*)?$": (
+        "an upgrade, such as scheduling, or one kind of it, such as observability/PodMonitor"
+    ),
+    r"^[a-z0-9][-a-z0-9]*/(\*|[a-z0-9][-a-z0-9]*)$": "a gate, such as week-1/untolerated, or week-1/* for all of them",
+    r"^[a-z][A-Za-z0-9_]*$": "letters, digits and '_', beginning with a lower-case letter",
     r"^1\.(3[3-7])$": "1.33, 1.34, 1.35, 1.36 or 1.37",
     r"^(NoSchedule|NoExecute|PreferNoSchedule)$": "NoSchedule, NoExecute or PreferNoSchedule",
     r"^\d+g\.\d+gb(\+me)?$": "a MIG profile, such as 3g.40gb",
