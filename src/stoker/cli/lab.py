@@ -55,12 +55,13 @@ def up(
     nodes: Annotated[
         list[str] | None,
         typer.Option(
-            help="Shapes of nodes, as 48x8xA100-80GB or 3xcpu.  [default: 2x8xA100-80GB]", show_default=False
+            help="Shapes of nodes, as 48x8xA100-80GB or 3xcpu.  [default: 2x8xA100-80GB, 3xcpu beside a platform's pools]",
+            show_default=False,
         ),
     ] = None,
     platform: Annotated[
         Path | None,
-        typer.Option(help="A platform file whose pools become the nodes.", exists=True, dir_okay=False),
+        typer.Option(help="A platform file whose pools become nodes.", exists=True, dir_okay=False),
     ] = None,
     speed: Annotated[
         float,
@@ -104,7 +105,9 @@ def up(
             f"a lab runs on {found.folder} already (process {running.pid}, port {running.port})",
             fix="stoker lab down, or another --state",
         )
-    shapes = tuple(nodes) if nodes is not None else (() if platform is not None else ("2x8xA100-80GB",))
+    shapes = (
+        tuple(nodes) if nodes is not None else (("3xcpu",) if platform is not None else ("2x8xA100-80GB",))
+    )
     options = LabOptions(
         nodes=shapes,
         platform="" if platform is None else str(platform.absolute()),

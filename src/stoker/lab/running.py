@@ -171,9 +171,15 @@ class RunningLab:
 
 
 def _node_objects(options: LabOptions) -> list[Object]:
-    if options.platform:
-        return nodes_of_platform(_resolved(Path(options.platform)), device_plugin=options.device_plugin)
-    return parse_nodes(options.nodes, device_plugin=options.device_plugin)
+    pools = (
+        nodes_of_platform(_resolved(Path(options.platform)), device_plugin=options.device_plugin)
+        if options.platform
+        else []
+    )
+    return [
+        *pools,
+        *(parse_nodes(options.nodes, device_plugin=options.device_plugin) if options.nodes else ()),
+    ]
 
 
 def _resolved(path: Path) -> ResolvedPlatform:
