@@ -264,8 +264,10 @@ class Cluster:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def apply(self, obj: Object, *, dry_run: bool = False, force: bool = False) -> Object:
-        """Server-side apply under `FIELD_MANAGER`; the answer is the whole object as the server has it then.
+    def apply(
+        self, obj: Object, *, dry_run: bool = False, force: bool = False, manager: str = FIELD_MANAGER
+    ) -> Object:
+        """Server-side apply under ``manager``; the answer is the whole object as the server has it then.
 
         A dry run does everything but the writing: defaults, admission, conflicts. ``force`` takes fields that others own.
 
@@ -274,7 +276,7 @@ class Cluster:
             ApiError: the server refused.
         """
         ref = ref_of(obj)
-        params = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        params = {"fieldManager": manager, "force": "true" if force else "false"}
         return self._write("PATCH", ref, obj, _PATCHES["apply"], params, dry_run=dry_run, repeatable=True)
 
     def create(self, obj: Object, *, dry_run: bool = False) -> Object:
@@ -291,7 +293,9 @@ class Cluster:
             repeatable=dry_run,
         )  # fmt: skip
 
-    def replace(self, obj: Object, *, subresource: str = "", dry_run: bool = False) -> Object:
+    def replace(
+        self, obj: Object, *, subresource: str = "", dry_run: bool = False, manager: str = FIELD_MANAGER
+    ) -> Object:
         """PUT; with a resourceVersion in it, only over that version.
 
         Raises:
@@ -299,16 +303,17 @@ class Cluster:
         """
         guarded = bool(obj["metadata"].get("resourceVersion"))
         return self._write(
-            "PUT", ref_of(obj), obj, _JSON["Content-Type"], {"fieldManager": FIELD_MANAGER}, subresource=subresource,
+            "PUT", ref_of(obj), obj, _JSON["Content-Type"], {"fieldManager": manager}, subresource=subresource,
             dry_run=dry_run, repeatable=guarded,
         )  # fmt: skip
 
     def patch(
-        self, ref: Ref, patch: Any, *, type: str = "merge", subresource: str = "", dry_run: bool = False  # noqa: A002
+        self, ref: Ref, patch: Any, *, type: str = "merge", subresource: str = "", dry_run: bool = False,  # noqa: A002
+        manager: str = FIELD_MANAGER,
     ) -> Object:  # fmt: skip
         """A ``json``, ``merge`` or ``strategic`` patch. It is sent again only where it has no lasting effect twice: merge."""
         return self._write(
-            "PATCH", ref, patch, _PATCHES[type], {"fieldManager": FIELD_MANAGER}, subresource=subresource,
+            "PATCH", ref, patch, _PATCHES[type], {"fieldManager": manager}, subresource=subresource,
             dry_run=dry_run, repeatable=type == "merge" or dry_run,
         )  # fmt: skip
 
