@@ -19,7 +19,15 @@ from stoker.kube.cluster import Cluster
 from stoker.kube.discovery import Resource
 from stoker.kube.refs import Object, Ref, ref_of
 
-__all__ = ["Undone", "plan_rollback", "plan_uninstall", "rollback", "run_to_undo", "uninstall"]
+__all__ = [
+    "Undone",
+    "plan_rollback",
+    "plan_uninstall",
+    "rollback",
+    "run_to_undo",
+    "strays_undone",
+    "uninstall",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ _BY_ITSELF: Final = frozenset(
         "PodMetrics.metrics.k8s.io",
     )
 )
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NAMED: Final = frozenset((("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")))
 
 
@@ -138,8 +147,17 @@ def plan_uninstall(cluster: Cluster, *, spared: Spared | None = None) -> tuple[U
     return _uninstall_steps(cluster, Store(cluster), spared or Spared())
 
 
-def _uninstall_steps(cluster: Cluster, store: Store, spared: Spared) -> tuple[Undo, ...]:
-    entries = store.entries
+def strays_undone(cluster: Cluster, store: Store, refs: Collection[Ref], spared: Spared) -> tuple[Undo, ...]:
+    """How objects that are no longer wanted are taken back."""
+    wanted = set(refs)
+    return tuple(step for step in _uninstall_steps(cluster, store, spared, wanted) if step.ref in wanted)
+
+
+def _uninstall_steps(
+    cluster: Cluster, store: Store, spared: Spared, only: Collection[Ref] | None = None
+) -> tuple[Undo, ...]:
+    known = store.entries
+    entries = known if only is None else {ref: entry for ref, entry in known.items() if ref in only}
     live = look(cluster, list(entries))
     spaces = [ref for ref, entry in entries.items() if entry.created]
     spared = replace(spared, foreign=_foreign(cluster, spaces, entries))
@@ -214,12 +232,22 @@ def _foreign(cluster: Cluster, refs: Collection[Ref], entries: Mapping[Ref, Entr
 
 
 def _listed(cluster: Cluster, resource: Resource) -> list[Object]:
-    try:
-        return cluster.objects(resource.api_version, resource.kind)
-    except ApiError as error:
-        if error.code in {404, 405}:
-            return []
-        raise
+    """Names and owners only: no value of a Secret leaves the server."""
+    found: list[Object] = []
+    token = ""
+    while True:
+        params = {"limit": "500", **({"continue": token} if token else {})}
+        try:
+            page = cluster.raw(resource.path(), params=params, accept=_METADATA)
+        except ApiError as error:
+            if error.code in {404, 405}:  # a kind that only says that it can be listed
+                return []
+            raise
+        items = page.get("items") or []
+        found += [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in items]
+        token = (page.get("metadata") or {}).get("continue") or ""
+        if not token:
+            return found
 
 
 def _is_record(obj: Object) -> bool:

@@ -49,9 +49,7 @@ def look(cluster: Cluster, refs: Collection[Ref]) -> dict[Ref, Object]:
         found.update((ref_of(obj), obj) for obj in listed)
     wanted = [ref for refs_of_kind in kinds.values() for ref in refs_of_kind]
     rest = [ref for ref in wanted if ref not in found]
-    for ref, obj in zip(rest, each(cluster.get, rest), strict=True):
-        if obj is not None:
-            found[ref] = obj
+    found |= {ref: obj for ref, obj in zip(rest, each(cluster.get, rest), strict=True) if obj is not None}
     return {ref: found[ref] for ref in wanted if ref in found}
 
 

@@ -53,7 +53,7 @@ def carry_back(run: Session, steps: Sequence[Undo], live: Mapping[Ref, Object]) 
                 run.progress(Said(f"{step.ref} is left: {step.why}"))
             for field in step.left:
                 run.progress(Said(f"{step.ref} keeps {field}: others changed it after us"))
-        after = [kept[s.ref] if s.ref in kept else s.entry for s in group]
+        after = [kept.get(s.ref, s.entry) for s in group]
         known = [entry for entry in after if entry is not None]
         gone = {s.ref for s in group} - {entry.ref for entry in known}
         run.store.put(known, gone)
@@ -137,7 +137,7 @@ def put_back(
     now = live
     turns: dict[Manager, list[Origin]] = defaultdict(list)
     for origin in origins:
-        if origin.before is ABSENT or origin.before == origin.wrote or origin.before == HIDDEN:
+        if origin.before is ABSENT or origin.before in (origin.wrote, HIDDEN):
             continue
         for owner in origin.owners or (Manager(_NOBODY, "Update"),):
             turns[owner].append(origin)

@@ -7,6 +7,7 @@ looks at what stands, and applies what is still missing.
 from dataclasses import dataclass, replace
 from typing import Final
 
+from stoker.apply.back import strays_undone
 from stoker.apply.changes import Action, Change, Plan
 from stoker.apply.events import Done, Progress, Step, WaveBegins
 from stoker.apply.inventory import Entry, Touched, created_by, origins
@@ -14,7 +15,7 @@ from stoker.apply.look import each, look
 from stoker.apply.readiness import Readiness
 from stoker.apply.revert import carry_back
 from stoker.apply.session import CONTROLLERS, Session, session
-from stoker.apply.undo import Spared, undo_entry
+from stoker.apply.undo import Spared, UndoKind
 from stoker.apply.wait import wait_ready
 from stoker.apply.write import ChangedMeanwhileError, carry_out
 from stoker.errors import UnsafeError
@@ -54,6 +55,7 @@ def apply_plan(
     timeout: float = 1800.0,
     wait: bool = True,
     command: str = "apply",
+    spared: Spared | None = None,
 ) -> Applied:
     """Carry out a plan. Running it again after whatever happened converges.
 
@@ -64,6 +66,7 @@ def apply_plan(
         timeout: of the cluster's seconds that a wave may take to become ready.
         wait: for each wave to be ready before the next begins.
         command: what the record calls it.
+        spared: what `Action.DELETE` may delete beyond what is safe; the rest is left and told.
 
     Raises:
         UnsafeError: something in the plan is blocked, another run goes on, or others changed an object since.
@@ -94,7 +97,7 @@ def apply_plan(
                     tuple(waves[place + 1 :]),
                 )
         if last := [c for c in plan.changes if c.action in _LAST]:
-            done += _end(run, last)
+            done += _end(run, last, spared or Spared())
         return Applied(run.run.number, tuple(done))
 
 
@@ -196,14 +199,13 @@ def _touched(change: Change, live: Object | None, entry: Entry | None) -> Touche
     return Touched(change.ref, change.action.value, change.wave, live, wrote, entry)
 
 
-def _end(run: Session, changes: list[Change]) -> list[tuple[Ref, Action]]:
+def _end(run: Session, changes: list[Change], spared: Spared) -> list[tuple[Ref, Action]]:
     """Delete and give back what is no longer wanted, the last wave first."""
     run.progress(Step(f"{len(changes)} objects are no longer wanted"))
-    live = look(run.cluster, [change.ref for change in changes])
-    steps = [
-        undo_entry(entry, live.get(change.ref), Spared(claims=True, definitions=True, namespaces=True))
-        for change in changes
-        if (entry := run.store.entries.get(change.ref)) is not None
+    steps = strays_undone(run.cluster, run.store, [change.ref for change in changes], spared)
+    carry_back(run, steps, look(run.cluster, [step.ref for step in steps]))
+    return [
+        (step.ref, Action.DELETE if step.kind is UndoKind.DELETE else Action.RELEASE)
+        for step in steps
+        if step.kind not in {UndoKind.LEAVE, UndoKind.NOTHING}
     ]
-    carry_back(run, steps, live)
-    return [(change.ref, change.action) for change in changes]

@@ -134,7 +134,7 @@ class Store:
 
 
 def _shard(ref: Ref) -> int:
-    text = "/".join((ref.group, ref.kind, ref.namespace, ref.name))
+    text = f"{ref.group}/{ref.kind}/{ref.namespace}/{ref.name}"
     return hashlib.sha256(text.encode()).digest()[0] % _SHARDS
 
 

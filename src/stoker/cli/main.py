@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from stoker.cli.advise import advise
+from stoker.cli.apply import apply, diff
 from stoker.cli.audit import audit
 from stoker.cli.catalog import catalog
 from stoker.cli.check import check
@@ -15,12 +16,14 @@ from stoker.cli.explain import explain
 from stoker.cli.init import init
 from stoker.cli.lab import lab_app
 from stoker.cli.plan import plan
+from stoker.cli.rbac import rbac
 from stoker.cli.render import render
 from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
 from stoker.cli.simulate import simulate
 from stoker.cli.size import size
 from stoker.cli.tune import tune
+from stoker.cli.undo import rollback, uninstall
 from stoker.cli.validate import validate
 from stoker.errors import ExitCode, InputError, Problem, StokerError
 
@@ -71,7 +74,12 @@ app.command(short_help="What will fail in production, why, how to mend it.")(aud
 app.add_typer(rules_app, name="rules", short_help="What the audit knows.")
 app.command(short_help="Compile to every Kubernetes object.")(render)
 app.command(short_help="Pinned charts and their Helm values.")(components)
-app.command(short_help="Do the pods fit, in the scheduler's words?")(plan)
+app.command(short_help="What would change in the cluster, and do the pods fit?")(plan)
+app.command(short_help="Apply it, wave by wave, each ready before the next.")(apply)
+app.command(short_help="Has the cluster drifted from the file?")(diff)
+app.command(short_help="Back to what was before a run.")(rollback)
+app.command(short_help="Leave the cluster as it was found.")(uninstall)
+app.command(short_help="The rights that each command needs.")(rbac)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
 app.command(short_help="Validate rendered files strictly.")(validate)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress_bar"]
+__all__ = ["Narration", "narration", "progress_bar"]
 
 
 @contextmanager
@@ -25,3 +25,39 @@ def progress_bar(words: str, total: float | None) -> Iterator[Callable[[float], 
     ) as bar:
         task = bar.add_task(words, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+class Narration:
+    """Lines that stay, and on a terminal a bar with what goes on below them."""
+
+    def __init__(self, say: Callable[[str], None], at: Callable[[int, str], None]) -> None:
+        self.say = say
+        """A line that stays."""
+        self.at = at
+        """So many are done, and this goes on; shown on a terminal only."""
+
+
+@contextmanager
+def narration(total: int) -> Iterator[Narration]:
+    """Tell a long piece of work on stderr: a bar of ``total`` on a terminal, plain lines without one."""
+    from rich.console import Console
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if not sys.stderr.isatty():
+        yield Narration(lambda text: console.print(text, markup=False), lambda _, __: None)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=total)
+        yield Narration(
+            lambda text: bar.console.print(text, markup=False),
+            lambda done, words: bar.update(task, completed=done, description=words),
+        )
