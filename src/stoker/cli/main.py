@@ -18,6 +18,7 @@ from stoker.cli.lab import lab_app
 from stoker.cli.plan import plan
 from stoker.cli.rbac import rbac
 from stoker.cli.render import render
+from stoker.cli.rollout import rollout_app
 from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
 from stoker.cli.simulate import simulate
@@ -83,6 +84,7 @@ app.command(short_help="The rights that each command needs.")(rbac)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
 app.command(short_help="Validate rendered files strictly.")(validate)
+app.add_typer(rollout_app, name="rollout", short_help="Phases, gates that measure, and a record of both.")
 app.add_typer(lab_app, name="lab", short_help="An embedded cluster that kubectl believes.")
 
 

@@ -38,8 +38,8 @@ class Narration:
 
 
 @contextmanager
-def narration(total: int) -> Iterator[Narration]:
-    """Tell a long piece of work on stderr: a bar of ``total`` on a terminal, plain lines without one."""
+def narration(total: int | None) -> Iterator[Narration]:
+    """Tell a long piece of work on stderr: a bar on a terminal, of ``total`` or an unknown amount, plain lines without one."""
     from rich.console import Console
 
     console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -50,7 +50,7 @@ def narration(total: int) -> Iterator[Narration]:
 
     with Progress(
         BarColumn(),
-        MofNCompleteColumn(),
+        *(() if total is None else (MofNCompleteColumn(),)),
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
         console=console,

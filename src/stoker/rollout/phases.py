@@ -59,7 +59,7 @@ def plan_phases(
         InputError: a gate or a setting that is not known, or an object that no phase includes.
     """
     phases = rollout.phases or GUIDE_PHASES
-    problems = [*_unknown_gates(phases, gates), *_unknown_settings(rollout, gates), *_doubles(phases)]
+    problems = [*_unknown_gates(rollout.phases, gates), *_unknown_settings(rollout, gates), *_doubles(phases)]
     shares: dict[str, list[Emitted]] = {phase.name: [] for phase in phases}
     for item in emitted:
         phase = _phase_of(item, phases)

@@ -20,7 +20,6 @@ from stoker.rollout.state import (
     Apply,
     Measure,
     Next,
-    PhaseState,
     PhaseStatus,
     RolloutState,
     begin,
@@ -183,24 +182,32 @@ def measure_gates(rollout: Rollout, wanted: Callable[[str], bool]) -> list[GateR
     return results
 
 
-def undo(rollout: Rollout, *, back_to: str = "") -> RolloutState | None:
-    """Roll back phases, the last first, as far as ``back_to``, which stays; all of them where it is empty."""
-    state = rollout.store.load()
+def undo(
+    cluster: Cluster,
+    store: Store,
+    applier: Applier,
+    listener: Listener,
+    *,
+    held: Held,
+    who: str,
+    back_to: str = "",
+) -> RolloutState | None:
+    """Roll back phases, the last first, as far as ``back_to``, which stays; all of them where it is empty.
+
+    None where there is no rollout.
+    """
+    state = store.load()
     if state is None:
         return None
-    sweep(rollout.cluster)
+    sweep(cluster)
     for phase in reversed(state.phases):
         if phase.name == back_to:
             break
-        state = _undo_phase(rollout, state, phase)
+        for run in reversed(phase.runs):
+            listener.line(f"{phase.name}: rolling back {run}")
+            held.check()
+            applier.rollback(run)
+        if phase.runs:
+            state = state.rolled_back(phase.name).said(cluster.clock.now(), who, f"{phase.name}: rolled back")
+            state = store.save(state)
     return state
-
-
-def _undo_phase(rollout: Rollout, state: RolloutState, phase: PhaseState) -> RolloutState:
-    for run in reversed(phase.runs):
-        rollout.listener.line(f"{phase.name}: rolling back {run}")
-        rollout.held.check()
-        rollout.applier.rollback(run)
-    if not phase.runs:
-        return state
-    return rollout.save(state.rolled_back(phase.name), f"{phase.name}: rolled back")
