@@ -279,7 +279,7 @@ class Cluster:
         params = {"fieldManager": manager, "force": "true" if force else "false"}
         return self._write("PATCH", ref, obj, _PATCHES["apply"], params, dry_run=dry_run, repeatable=True)
 
-    def create(self, obj: Object, *, dry_run: bool = False) -> Object:
+    def create(self, obj: Object, *, dry_run: bool = False, manager: str = FIELD_MANAGER) -> Object:
         """Create. An answer that was lost may leave the object behind: the next try says that it exists.
 
         Raises:
@@ -289,7 +289,7 @@ class Cluster:
         ref = ref_of(obj)
         resource = self.resource(ref)
         return self._send(
-            "POST", resource.path(ref.namespace), obj, _JSON, {"fieldManager": FIELD_MANAGER}, dry_run=dry_run,
+            "POST", resource.path(ref.namespace), obj, _JSON, {"fieldManager": manager}, dry_run=dry_run,
             repeatable=dry_run,
         )  # fmt: skip
 
