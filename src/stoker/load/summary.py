@@ -12,12 +12,14 @@ from typing import Final
 
 from stoker.load.result import LoadResult, Outcome, Result
 
-__all__ = ["LATE_S", "Part", "Spread", "Summary", "percentile", "spread", "summarise"]
+__all__ = ["LATE_S", "NOT_THE_SERVERS", "Part", "Spread", "Summary", "percentile", "spread", "summarise"]
 
 LATE_S: Final = 0.1
 """Seconds of this machine: with one request in a hundred sent later than this, the generator did not keep its schedule."""
 
-_NOT_THE_SERVERS: Final = frozenset((Outcome.UNSENT, Outcome.CANCELLED))
+NOT_THE_SERVERS: Final = frozenset((Outcome.UNSENT, Outcome.CANCELLED))
+"""Ends that say nothing about the server."""
+
 _MOST_DETAILS: Final = 3
 
 
@@ -161,7 +163,7 @@ def summarise(run: LoadResult) -> Summary:
 
 def _part(results: Sequence[Result]) -> Part:
     full = [result for result in results if result.outcome is Outcome.OK]
-    judged = sum(result.outcome not in _NOT_THE_SERVERS for result in results)
+    judged = sum(result.outcome not in NOT_THE_SERVERS for result in results)
     return Part(
         requests=len(results),
         ok=len(full),
