@@ -14,6 +14,7 @@ from stoker.cli.components import components
 from stoker.cli.explain import explain
 from stoker.cli.init import init
 from stoker.cli.lab import lab_app
+from stoker.cli.load import load
 from stoker.cli.plan import plan
 from stoker.cli.render import render
 from stoker.cli.rules import rules_app
@@ -74,6 +75,7 @@ app.command(short_help="Pinned charts and their Helm values.")(components)
 app.command(short_help="Do the pods fit, in the scheduler's words?")(plan)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
+app.command(short_help="Send requests to a real server and measure.")(load)
 app.command(short_help="Validate rendered files strictly.")(validate)
 app.add_typer(lab_app, name="lab", short_help="An embedded cluster that kubectl believes.")
 

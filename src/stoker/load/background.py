@@ -8,7 +8,7 @@ from typing import Self
 
 from stoker.errors import StokerError
 from stoker.load.clock import Clock
-from stoker.load.driver import Driver
+from stoker.load.driver import Driver, Progress
 from stoker.load.plan import LoadPlan
 from stoker.load.result import LoadResult, Result
 from stoker.load.summary import Summary, summarise
@@ -87,6 +87,10 @@ class LoadRun:
     def so_far(self) -> LoadResult:
         """The run up to now."""
         return self._driver.so_far()
+
+    def progress(self) -> Progress:
+        """How far it is; costs nothing however long the run."""
+        return self._driver.progress()
 
     def summary_so_far(self) -> Summary:
         """The figures up to now: of what has ended, which is the faster part of what was sent."""
