@@ -143,7 +143,7 @@ def load(
     """Send requests to a model server at planned times, and measure TTFT, TPOT and E2E from those times.
 
     Open loop: no request waits for the answer to another, so a server that stalls is measured in full. Exit code 1: a promise was
-    missed; 3: nothing answered; 5: a promise could not be judged.
+    missed, or no request was answered in full; 3: nothing answered; 5: a promise could not be judged.
 
     Examples:
 
@@ -188,6 +188,8 @@ def load(
         raise UnreachableError(
             f"nothing answered at {done.target}", fix="look whether its pods are ready, or at --timeout"
         )
+    if not summary.total.ok:
+        raise typer.Exit(int(ExitCode.FINDINGS))
     _exit(verdicts)
 
 

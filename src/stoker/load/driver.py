@@ -77,7 +77,7 @@ class Driver:
         self._on_result = on_result
         self._results: list[Result] = []
         self._open: set[asyncio.Task[None]] = set()
-        self._peak = self._failed = 0
+        self._sent = self._peak = self._failed = 0
         self._started = 0.0
         self._ended_s: float | None = None
         self._is_stopped = False
@@ -97,16 +97,16 @@ class Driver:
             max_in_flight=self.max_in_flight,
             peak_in_flight=self._peak,
             speed=self.clock.speed,
-            in_flight=len(self._open),
+            in_flight=self._sent - len(results),
             is_cancelled=self._is_stopped,
             started=self._started,
         )
 
     def progress(self) -> Progress:
         """How far it is; from any thread."""
-        ended, in_flight = len(self._results), len(self._open)
+        ended, sent = len(self._results), self._sent
         elapsed = self.clock.now() if self._started else 0.0
-        return Progress(elapsed, len(self.plan.requests), ended + in_flight, in_flight, self._failed)
+        return Progress(elapsed, len(self.plan.requests), sent, sent - ended, self._failed)
 
     def stop(self, grace_s: float = 0.0) -> None:
         """Send no more; what is under way has ``grace_s`` of the plan's time to end. From the thread of the run."""
@@ -145,6 +145,7 @@ class Driver:
             if self._is_stopped:
                 return
             task = group.create_task(self._one(sender, request, body, is_held))
+            self._sent += 1
             self._open.add(task)
             task.add_done_callback(self._closed)
             self._peak = max(self._peak, len(self._open))
