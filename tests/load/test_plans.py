@@ -16,7 +16,7 @@ from stoker.twin.workload import arrivals, read_trace, replay
 rates = st.floats(0.0, 200.0).map(lambda rate: rate if rate > 0.01 else 0.0)
 phases = st.lists(
     st.builds(Phase, st.floats(0.5, 60.0), rates, st.none() | rates), min_size=1, max_size=5
-).filter(lambda given: 1 <= expected(given) < 5000)
+).filter(lambda given: 1 <= expected(given) < 1000)
 
 
 @given(phases, st.integers(0, 5))

@@ -45,6 +45,8 @@ class LoadRun:
         self._thread = threading.Thread(target=self._work, name="stoker-load", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_loop = threading.Event()
+        # Not the thread's own state: Python 3.11 takes a thread for ended whose join Ctrl-C interrupts.
+        self._is_over = threading.Event()
         self._error: BaseException | None = None
 
     def start(self) -> Self:
@@ -55,7 +57,7 @@ class LoadRun:
 
     @property
     def is_running(self) -> bool:
-        return self._thread.is_alive()
+        return self._has_loop.is_set() and not self._is_over.is_set()
 
     def stop(self, grace_s: float = 0.0) -> None:
         """Send no more. What is under way has ``grace_s`` of the plan's time to end, and is then cut off; `wait` waits for it."""
@@ -77,8 +79,7 @@ class LoadRun:
         """
         if self._thread.ident is None:
             raise StokerError("the load was never started", fix="call start() first")
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
+        if not self._is_over.wait(timeout_s):
             raise TimeoutError(f"the load is still running after {timeout_s:g} s")
         if self._error is not None:
             raise self._error
@@ -103,7 +104,7 @@ class LoadRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        self._thread.join()
+        self._is_over.wait()
 
     def _work(self) -> None:
         try:
@@ -112,6 +113,7 @@ class LoadRun:
             self._error = error
         finally:
             self._has_loop.set()
+            self._is_over.set()
 
     async def _drive(self) -> None:
         self._loop = asyncio.get_running_loop()
