@@ -6,7 +6,7 @@
 - `result`: what became of each request; `summary`: in figures; `verdict`: and whether promises were kept; `document`:
   as plain data.
 
-Everything but `driver`, `sending`, `background` and `clock` is pure. Sending needs the extra ``stoker[load]``.
+Everything but `driver`, `sending`, `background`, `clock` and `reach` is pure. Sending needs the extra ``stoker[load]``.
 """
 
 from stoker.load.background import LoadRun
