@@ -3,7 +3,7 @@
     make bench            every benchmark
     make bench ARGS=help  only one: compile, growth, help, audit, audit-growth,
                           twin-month, twin-growth, lab-up, lab-writes,
-                          lab-watch or lab-growth
+                          lab-watch, lab-growth or load
 
 Figures are medians of whole runs on this machine; a ratio survives a machine's mood, a second does not.
 """
@@ -20,6 +20,7 @@ import yaml
 from dump import write_dump
 
 from lab import bench_lab_growth, bench_lab_up, bench_lab_watch, bench_lab_writes
+from load import bench_load
 from stoker.platform.load import loads
 from stoker.render.formats import Destination, render_files
 from stoker.sizing.resolve import resolve
@@ -163,6 +164,7 @@ BENCHMARKS = {
     "lab-writes": bench_lab_writes,
     "lab-watch": bench_lab_watch,
     "lab-growth": bench_lab_growth,
+    "load": bench_load,
 }
 
 if __name__ == "__main__":

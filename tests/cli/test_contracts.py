@@ -29,6 +29,7 @@ def test_every_command_explains_itself_with_an_example(stoker: Run) -> None:
         "validate",
         "audit",
         "rules",
+        "load",
     ):
         page = stoker(command, "--help")
         assert page.returncode == 0

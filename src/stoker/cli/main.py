@@ -15,6 +15,7 @@ from stoker.cli.components import components
 from stoker.cli.explain import explain
 from stoker.cli.init import init
 from stoker.cli.lab import lab_app
+from stoker.cli.load import load
 from stoker.cli.plan import plan
 from stoker.cli.rbac import rbac
 from stoker.cli.render import render
@@ -83,6 +84,7 @@ app.command(short_help="Leave the cluster as it was found.")(uninstall)
 app.command(short_help="The rights that each command needs.")(rbac)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
+app.command(short_help="Send requests to a real server and measure.")(load)
 app.command(short_help="Validate rendered files strictly.")(validate)
 app.add_typer(rollout_app, name="rollout", short_help="Phases, gates that measure, and a record of both.")
 app.add_typer(lab_app, name="lab", short_help="An embedded cluster that kubectl believes.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from stoker.twin.scenario import Scenario
     from stoker.twin.workload import Trace
 
-__all__ = ["FAULTS", "make_faults", "make_scenario"]
+__all__ = ["FAULTS", "make_faults", "make_scenario", "trace_of"]
 
 FAULTS = "Faults and changes"
 
@@ -38,7 +38,7 @@ def make_scenario(
     """
     from stoker.twin.fleet.spec import Faults
     from stoker.twin.scenario import Scenario
-    from stoker.twin.workload import read_profile, read_trace
+    from stoker.twin.workload import read_profile
 
     if trace is None:
         raise InputError(
@@ -53,9 +53,7 @@ def make_scenario(
     # What is quickly read first: a slip of the pen should not cost the reading of a large trace.
     duration_s, weights = seconds_of("--duration", duration), _shares(shares)
     shape = None if profile == "trace" else read_profile(profile)
-    with enough_memory(), progress_bar(f"reading {trace.name}", None) as tell:
-        found = read_trace(trace, lambda rows: tell(float(rows)))
-    _tell(found)
+    found = trace_of(trace)
     scenario = Scenario(
         trace=found,
         duration_s=duration_s,
@@ -73,6 +71,20 @@ def make_scenario(
     _check_times(scenario)
     _check_size(scenario)
     return scenario
+
+
+def trace_of(path: Path) -> "Trace":
+    """Read a trace, and tell on stderr what was put right.
+
+    Raises:
+        InputError: no such file, or no trace.
+    """
+    from stoker.twin.workload import read_trace
+
+    with enough_memory(), progress_bar(f"reading {path.name}", None) as tell:
+        found = read_trace(path, lambda rows: tell(float(rows)))
+    _tell(found)
+    return found
 
 
 def _check_times(scenario: "Scenario") -> None:

@@ -12,13 +12,11 @@ from stoker.twin.fleet.population import population
 from stoker.twin.fleet.results import Result, summarise
 from stoker.twin.fleet.simulation import FleetRun, run_fleet
 from stoker.twin.fleet.spec import Faults, FleetSpec, Object
-from stoker.twin.workload import Trace, Traffic, assign, cut, fit, scale_rate, stretch
+from stoker.twin.workload import Trace, Traffic, assign, is_stretched, replay
 from stoker.twin.workload.profile import RateProfile
 
 __all__ = ["Outcome", "Scenario", "run_scenario", "traffic_of"]
 
-# A duration given in round numbers may be a little longer than the trace: that is no stretching.
-_SAME_SPAN = 1.001
 _MOST_LISTED = 5
 
 # A long run is sampled so that its series stays around ten thousand rows a workload.
@@ -49,7 +47,7 @@ class Scenario:
     @property
     def stretched(self) -> bool:
         """Whether the run is longer than the trace."""
-        return (self.duration_s or 0.0) > self.trace.traffic.duration_s * _SAME_SPAN
+        return is_stretched(self.trace.traffic, self.duration_s)
 
     @property
     def requests(self) -> float:
@@ -88,20 +86,14 @@ def traffic_of(scenario: Scenario, platform: ResolvedPlatform, seed: int) -> tup
         InputError: a share names a model or adapter that the platform does not have, or the trace names them itself.
     """
     rng = np.random.default_rng([seed, 1])
-    traffic, how = scenario.trace.traffic, "as recorded"
-    duration = scenario.duration_s or traffic.duration_s
-    if scenario.stretched:
-        model = fit(traffic)
-        traffic = stretch(
-            model, duration, rng, rate_scale=scenario.rate_scale, profile=scenario.profile or model.profile
-        )
-        how = f"stretched from {scenario.trace.traffic.duration_s:.0f} s"
-    else:
-        if duration < traffic.duration_s:
-            traffic, how = cut(traffic, duration), f"cut from {traffic.duration_s:.0f} s"
-        if scenario.rate_scale != 1.0:
-            traffic = scale_rate(traffic, scenario.rate_scale, rng)
-            how += f", rate x {scenario.rate_scale:g}"
+    traffic, how = replay(
+        scenario.trace.traffic,
+        rng,
+        duration_s=scenario.duration_s,
+        rate_scale=scenario.rate_scale,
+        profile=scenario.profile,
+    )
+    duration = scenario.duration_s or scenario.trace.traffic.duration_s
     routed, spread = _for_models(traffic, scenario, platform, rng)
     return routed, duration, how + spread
 

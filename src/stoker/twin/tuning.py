@@ -5,14 +5,13 @@ pool sizes. It is judged by two figures: dollars, and the share of the promises 
 """
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stoker.errors import InputError, Problem, nearest
 from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.twin.fleet.results import Figures
+from stoker.twin.promises import Promise, read_promises
 
 __all__ = [
     "KEPT",
@@ -49,17 +48,6 @@ class Knob:
     now: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A bound on a figure, as the user writes it: ``ttft_p95<2s``."""
-
-    figure: str
-    most: float
-    text: str
-
-
-_UNITS: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "": 1.0}
-_PROMISE: Final = re.compile(r"\s*([a-z0-9_]+)\s*<=?\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m)?\s*")
 _TIMES: Final = tuple(name for name in Figures.__slots__ if name.endswith("_s"))
 
 
@@ -69,28 +57,7 @@ def parse_promises(texts: Sequence[str]) -> tuple[Promise, ...]:
     Raises:
         InputError: of all texts that are not of that form, or whose figure is no time that is measured.
     """
-    found, problems = [], []
-    for text in texts:
-        match = _PROMISE.fullmatch(text)
-        name = match.group(1).removesuffix("_s") if match else ""
-        most = float(match.group(2)) * _UNITS[match.group(3) or ""] if match else 0.0
-        if f"{name}_s" in _TIMES and most > 0:
-            found.append(Promise(f"{name}_s", most, text.strip()))
-            continue
-        known = [time.removesuffix("_s") for time in _TIMES]
-        like = nearest(re.split(r"[<>=≤\s]", text.strip(), maxsplit=1)[0], known, 1)
-        problems.append(
-            Problem(
-                "no promise",
-                path="--slo",
-                found=text,
-                wanted=f"FIGURE<TIME, the figure one of {', '.join(known)}",
-                fix=f'--slo "{like[0] if like else "ttft_p95"}<2s"',
-            )
-        )
-    if problems:
-        raise InputError(problems)
-    return tuple(found)
+    return read_promises(texts, _TIMES)
 
 
 def attainment(figures: Figures, promises: Sequence[Promise]) -> float:

@@ -58,7 +58,7 @@ ROWS = (
 
 def seconds(value: float) -> str:
     """A duration with three digits, in the unit that suits it."""
-    if value < 1.0:
+    if value < 0.9995:  # what rounds to a thousand milliseconds is a second
         return f"{value * 1000:.3g} ms"
     return f"{value:.3g} s" if value < 600 else f"{value / 60:.3g} min"
 
