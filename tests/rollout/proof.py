@@ -1,5 +1,8 @@
 """The platform on which gates prove themselves, and labs that run it."""
 
+import itertools
+import random
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.running.conftest import stoker
@@ -7,11 +10,16 @@ from tests.lab.running.conftest import stoker
 from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object
 from stoker.platform.load import loads
+from stoker.rollout.evidence import GateResult
+from stoker.rollout.gate import Context, run_gate
+from stoker.rollout.gates import GATES
+from stoker.rollout.probes import PROBE_LABEL, Probes
 from stoker.sizing.resolve import resolve
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades import compile_platform
+from stoker.upgrades.objects import Upgrade
 
-__all__ = ["PLATFORM", "SPEED", "apply", "lab_up", "platform"]
+__all__ = ["PLATFORM", "SPEED", "apply", "lab_up", "measure", "platform", "probes_left", "run"]
 
 SPEED = 60
 
@@ -32,6 +40,7 @@ models:
     replicas: {min: 2, max: 3}
     canary: {name: v2, trafficPercent: 10, replicas: 1}
 """
+_RUNS = itertools.count()
 _CLAIM: tuple[Object, ...] = (
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ai-production"}},
     {
@@ -67,8 +76,65 @@ def lab_up(folder: Path, *arguments: object, speed: int = SPEED) -> Cluster:
     return open_cluster(kubeconfig=str(folder / "kubeconfig"))
 
 
-def apply(cluster: Cluster, resolved: ResolvedPlatform) -> None:
-    """Everything that is compiled from it, in order, and the claim with the weights that it takes for granted."""
+def apply(cluster: Cluster, resolved: ResolvedPlatform, *upgrades: Upgrade) -> None:
+    """What is compiled from it (of some upgrades), in order, and the claim with the weights that it takes for granted."""
     compiled = sorted(compile_platform(resolved), key=lambda one: one.wave)
-    for obj in (*_CLAIM, *(one.object for one in compiled)):
+    wanted = [
+        one.object
+        for one in compiled
+        if not upgrades
+        or one.upgrade in {*upgrades, Upgrade.COMPONENTS}  # namespaces come with the components
+    ]
+    for obj in (*_CLAIM, *wanted):
         cluster.apply(obj, force=True)
+
+
+def run(
+    cluster: Cluster,
+    resolved: ResolvedPlatform,
+    gate: str,
+    services: Mapping[str, str] | None = None,
+    **settings: object,
+) -> GateResult:
+    """Run a gate."""
+    found = next(one for one in GATES if one.id == gate)
+    number = next(_RUNS)
+    context = Context(
+        cluster,
+        resolved,
+        {**found.settings, **settings},
+        random.Random(number),  # noqa: S311  # seeded on purpose
+        Probes(cluster, f"test-{number}"),
+        services or {},
+    )
+    return run_gate(found, context)
+
+
+def measure(
+    cluster: Cluster,
+    resolved: ResolvedPlatform,
+    gate: str,
+    services: Mapping[str, str] | None = None,
+    **settings: object,
+) -> GateResult:
+    """Run a gate; nothing of it may be left."""
+    result = run(cluster, resolved, gate, services, **settings)
+    assert result.cleaned
+    assert probes_left(cluster) == []
+    return result
+
+
+def probes_left(cluster: Cluster) -> list[str]:
+    """What gates made and that is still there."""
+    kinds = (
+        ("v1", "Pod"),
+        ("v1", "Service"),
+        ("apps/v1", "Deployment"),
+        ("serving.kserve.io/v1beta1", "InferenceService"),
+    )
+    return [
+        one["metadata"]["name"]
+        for api_version, kind in kinds
+        for one in cluster.objects(api_version, kind, labels=PROBE_LABEL)
+        if not one["metadata"].get("deletionTimestamp")
+    ]
