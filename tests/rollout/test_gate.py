@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stoker.errors import UnreachableError
+from stoker.kube.api_errors import AlreadyExistsError
 from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object, Ref
 from stoker.platform.load import loads
@@ -105,6 +107,72 @@ def test_a_probe_pod_ends_by_itself_where_no_run_ever_comes(cluster: Cluster) ->
     assert made["spec"]["activeDeadlineSeconds"] == 3600
     assert made["metadata"]["labels"] == {PROBE_LABEL: "alone"}
     assert probes.clean()
+
+
+class Forgetful:
+    """A cluster whose answer to a create is lost on the way."""
+
+    def __init__(self, cluster: Cluster, error: BaseException) -> None:
+        self._cluster, self._error = cluster, error
+
+    def create(self, obj: Object) -> Object:
+        self._cluster.create(obj)
+        raise self._error
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._cluster, name)
+
+
+@pytest.mark.parametrize("error", [UnreachableError("no answer"), KeyboardInterrupt()])
+def test_what_was_made_without_an_answer_is_removed_as_well(cluster: Cluster, error: BaseException) -> None:
+    probes = Probes(Forgetful(cluster, error), "lost")  # type: ignore[arg-type]
+    with pytest.raises(type(error)):
+        probes.create(pod("lost"))
+    assert exists(cluster, "lost")
+
+    assert probes.clean()
+    assert not exists(cluster, "lost")
+
+
+def test_an_object_of_the_user_that_has_the_name_is_left_alone(cluster: Cluster) -> None:
+    cluster.create(pod("theirs"))
+    probes = Probes(cluster, "late")
+    with pytest.raises(AlreadyExistsError):
+        probes.create(pod("theirs"))
+
+    assert probes.clean()
+    assert exists(cluster, "theirs")
+    cluster.delete(Ref("v1", "Pod", "default", "theirs"))
+
+
+def test_an_interruption_waits_until_everything_is_put_back(cluster: Cluster) -> None:
+    probes = Probes(cluster, "interrupted")
+    probes.create(pod("interrupted"))
+    tried: list[str] = []
+
+    def put_back() -> None:
+        tried.append("again")
+        if len(tried) == 1:
+            raise KeyboardInterrupt
+
+    probes.undo("a change", put_back)
+    with pytest.raises(KeyboardInterrupt):
+        probes.clean()
+
+    assert tried == ["again", "again"]
+    assert not exists(cluster, "interrupted")
+    assert probes.left() == []
+
+
+def test_only_kinds_that_are_swept_can_be_made(cluster: Cluster) -> None:
+    with pytest.raises(ValueError, match="Role of rbac"):
+        Probes(cluster, "odd").create(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "Role",
+                "metadata": {"name": "x", "namespace": "default"},
+            }
+        )
 
 
 def test_waiting_counts_the_cluster_s_seconds(cluster: Cluster) -> None:

@@ -70,7 +70,7 @@ def open_cluster(
     config = read_config(context, kubeconfig)
     client = open_client(config, transport)
     sender = Sender(client, config.cluster.server, tries or Tries(), told or (lambda _: None))
-    return Cluster(sender, config.context_name or "")
+    return Cluster(sender, config.context_name or "", lambda: open_client(config, transport))
 
 
 class Cluster:
@@ -81,8 +81,11 @@ class Cluster:
         context: the kubeconfig's name for it; empty inside a pod.
     """
 
-    def __init__(self, sender: Sender, context: str = "") -> None:
+    def __init__(
+        self, sender: Sender, context: str = "", opener: Callable[[], httpx2.Client] | None = None
+    ) -> None:
         self._sender = sender
+        self._opener = opener
         self.server = sender.server
         self.context = context
         self._resources: Resources | None = None
@@ -99,6 +102,17 @@ class Cluster:
 
     def close(self) -> None:
         self._sender.client.close()
+
+    def connect(self) -> httpx2.Client:
+        """A further HTTP client with the user's credentials, for what is no API call, such as a Service's proxy; close it.
+
+        It tries nothing again.
+        """
+        if self._opener is None:
+            raise UnreachableError(
+                f"{self.server}: this connection has no second", fix="open it by `open_cluster`"
+            )
+        return self._opener()
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,8 @@ import importlib
 import os
 import sys
 import zlib
-<<<<<<< HEAD
 from datetime import UTC, datetime
-from ipaddress import IPv4Network
-=======
 from ipaddress import IPv4Address, IPv4Network
->>>>>>> clients
 from pathlib import Path
 
 from stoker.errors import StokerError

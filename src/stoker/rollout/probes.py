@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stoker.errors import StokerError
-from stoker.kube.api_errors import ConflictError
+from stoker.kube.api_errors import ApiError, ConflictError
 from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object, Ref, ref_of
 
@@ -20,16 +20,20 @@ _LIFE: Final = 3600  # seconds of a probe pod at most
 # Kinds that gates make, owners first, so that nothing is made anew while it is swept.
 _KINDS: Final = (
     ("serving.kserve.io/v1beta1", "InferenceService"),
+    ("serving.kserve.io/v1alpha2", "LLMInferenceService"),
+    ("serving.knative.dev/v1", "Service"),
     ("keda.sh/v1alpha1", "ScaledObject"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"),
     ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("apps/v1", "Deployment"),
     ("batch/v1", "Job"),
     ("v1", "Pod"),
     ("v1", "Service"),
     ("v1", "ConfigMap"),
+    ("v1", "Secret"),
     ("v1", "Namespace"),
 )
 
@@ -45,6 +49,7 @@ class Probes:
     cluster: Cluster
     run: str
     _made: list[tuple[Ref, str]] = field(default_factory=list)
+    _unsure: set[Ref] = field(default_factory=set)
     _undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
 
     def create(self, obj: Object) -> Object:
@@ -52,10 +57,26 @@ class Probes:
 
         Raises:
             ForbiddenError: a quota, a LimitRange or a policy refused it: what many gates want to see.
+            ValueError: a defect of ours: `sweep` does not look for its kind.
         """
-        made = self.cluster.create(self._labelled(obj))
-        self._made.append((ref_of(obj), made["metadata"]["uid"]))
+        ref = ref_of(obj)
+        if (ref.api_version, ref.kind) not in _KINDS:
+            raise ValueError(f"{ref.kind} of {ref.api_version} is not among the kinds that are swept")
+        self._unsure.add(ref)  # until the server has answered it may be there or not
+        try:
+            made = self.cluster.create(self._labelled(obj))
+        except ApiError:
+            self._unsure.discard(ref)
+            raise
+        self._made.append((ref, made["metadata"]["uid"]))
+        self._unsure.discard(ref)
         return made
+
+    def remove(self, obj: Object) -> None:
+        """Remove one of them before the gate ends."""
+        ref, uid = ref_of(obj), obj["metadata"]["uid"]
+        remove(self.cluster, ref, uid)
+        self._made.remove((ref, uid))
 
     def _labelled(self, obj: Object) -> Object:
         metadata = {**obj["metadata"], "labels": {**obj["metadata"].get("labels", {}), PROBE_LABEL: self.run}}
@@ -69,25 +90,49 @@ class Probes:
         self._undo.append((what, action))
 
     def clean(self) -> bool:
-        """Put everything back; False where something is left, which `left` names."""
-        undone: list[tuple[str, Callable[[], object]]] = []
-        for what, action in reversed(self._undo):
+        """Put everything back; False where something is left, which `left` names.
+
+        An interruption waits until that is done.
+        """
+        interrupted = False
+        while True:
             try:
-                action()
-            except StokerError:
-                undone.append((what, action))
-        self._undo = undone[::-1]
-        kept: list[tuple[Ref, str]] = []
-        for ref, uid in reversed(self._made):
-            try:
-                remove(self.cluster, ref, uid)
-            except StokerError:
-                kept.append((ref, uid))
-        self._made = kept[::-1]
-        return not self._made and not self._undo
+                self._clean()
+            except KeyboardInterrupt:
+                interrupted = True
+                continue
+            break
+        if interrupted:
+            raise KeyboardInterrupt
+        return not (self._made or self._undo or self._unsure)
+
+    def _clean(self) -> None:
+        for entry in reversed(self._undo):
+            if _succeeds(entry[1]):
+                self._undo = [one for one in self._undo if one is not entry]
+        for made in reversed(self._made):
+            if _succeeds(lambda made=made: remove(self.cluster, *made)):  # type: ignore[misc]
+                self._made = [one for one in self._made if one != made]
+        for ref in sorted(self._unsure):
+            if _succeeds(lambda ref=ref: self._remove_unsure(ref)):  # type: ignore[misc]
+                self._unsure.discard(ref)
+
+    def _remove_unsure(self, ref: Ref) -> None:
+        found = self.cluster.get(ref)
+        if found and (found["metadata"].get("labels") or {}).get(PROBE_LABEL) == self.run:
+            remove(self.cluster, ref, found["metadata"]["uid"])
 
     def left(self) -> list[str]:
-        return [*(what for what, _ in self._undo), *(str(ref) for ref, _ in self._made)]
+        refs = [*(ref for ref, _ in self._made), *sorted(self._unsure)]
+        return [*(what for what, _ in self._undo), *map(str, refs)]
+
+
+def _succeeds(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except StokerError:
+        return False
+    return True
 
 
 def remove(cluster: Cluster, ref: Ref, uid: str) -> None:

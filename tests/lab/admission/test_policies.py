@@ -136,6 +136,18 @@ def test_variables_build_on_each_other(world: Any, pod: Pod) -> None:
     )
 
 
+def test_what_builds_on_a_variable_that_cannot_be_run_here_is_passed_over_as_well(
+    world: Any, pod: Pod
+) -> None:
+    bind(world)
+    variables = [
+        {"name": "may", "expression": "authorizer.group('').resource('pods').check('get').allowed()"}
+    ]
+    policy(world, {"expression": "variables.may"}, variables=variables)
+
+    world.validate("ValidatingAdmissionPolicy", pod())
+
+
 def test_expressions_see_the_request_the_namespace_and_the_old_object(world: Any, pod: Pod) -> None:
     bind(world)
     world.namespace(labels={"team": "a"})
@@ -271,6 +283,16 @@ def test_nobody_is_locked_out_by_a_policy_on_policies(world: Any) -> None:
         ("'%s has %d'.format(['a', 3])", "a has 3"),
         ("string([1, 2, 3].sum() + [4, 5].max())", "11"),
         ("[1, 2].isSorted() ? 'yes' : 'no'", "yes"),
+        ("string(quantity('8').asInteger())", "8"),
+        ("string(['1', '2k'].map(q, quantity(q).asInteger()).sum())", "2001"),
+        (
+            "quantity('1Gi').isGreaterThan(quantity('1G')) && quantity('500m').isLessThan(quantity('1')) ? 'yes' : 'no'",
+            "yes",
+        ),
+        (
+            "isQuantity('eight') || quantity('500m').isInteger() || quantity('1000m') != quantity('1') ? 'yes' : 'no'",
+            "no",
+        ),
     ],
 )
 def test_expressions_have_kubernetes_functions_on_strings_and_lists(

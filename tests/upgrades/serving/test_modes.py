@@ -92,6 +92,17 @@ def test_the_route_splits_by_weight(resolved: Resolver, named: Named, mode: str,
     assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}
 
 
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [
+        pytest.param("Standard", "stoker-chat", id="KServe would take over a route named as its own"),
+        pytest.param("Deployment", "chat", id="nobody else makes routes"),
+    ],
+)
+def test_no_controller_takes_the_route_over(resolved: Resolver, named: Named, mode: str, name: str) -> None:
+    assert name == named(_serving(resolved, mode, CANARY), "HTTPRoute")["metadata"]["name"]
+
+
 def test_knative_renders_the_stable_version_and_the_canary_as_a_next_step(
     resolved: Resolver, named: Named
 ) -> None:

@@ -55,12 +55,13 @@ class Names:
         self._given: set[str] = set()
         self._composed: dict[str, Any] = {}
         self._broken: dict[str, str] = {}
+        self._unsupported: set[str] = set()
         self.compose([], None)
 
     def compose(self, variables: Any, params: Any) -> None:
         """Begin with another policy: its parameters, and its own variables, which build on each other."""
         self._set("params", params)
-        self._composed, self._broken = {}, {}
+        self._composed, self._broken, self._unsupported = {}, {}, set()
         self._set(_COMPOSED, self._composed)
         for one in variables:
             try:
@@ -68,7 +69,7 @@ class Names:
             except Failure as error:
                 self._broken[one["name"]] = str(error)
             except Unsupported:
-                continue
+                self._unsupported.add(one["name"])
             self._given.discard(_COMPOSED)
 
     def _set(self, name: str, value: Any) -> None:
@@ -95,6 +96,8 @@ class Names:
         if program is None:
             raise Unsupported(expression)
         self._give(expression)
+        if any(f"{_COMPOSED}.{name}" in expression for name in self._unsupported):
+            raise Unsupported(expression)
         try:
             return program.execute(self._context)
         except (LookupError, ZeroDivisionError, TypeError) as error:

@@ -1,13 +1,17 @@
-"""Functions that Kubernetes adds to CEL and the evaluator does not have: on strings and lists.
+"""Functions that Kubernetes adds to CEL and the evaluator does not have: on strings, lists and quantities.
 
-Sources: cel-go ext/strings.go; apiserver pkg/cel/library/lists.go. Quantities, URLs, addresses, formats and the authorizer
+Sources: cel-go ext/strings.go; apiserver pkg/cel/library/{lists,quantity}.go. A quantity is its canonical text here, so it
+cannot be told from a string, and has no ``add`` and ``sub``. URLs, addresses, formats and the authorizer
 are not here; nor are ``find`` and ``findAll``, because Python's regular expressions can take forever where Go's cannot.
 """
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
+
+from stoker.kube.quantities import parse
 
 __all__ = ["FUNCTIONS"]
 
@@ -75,18 +79,48 @@ def _is_sorted(values: list[Any]) -> bool:
     return all(first <= second for first, second in pairwise(values))
 
 
+def _quantity(text: str) -> str:
+    value = parse(text)
+    if value is None:
+        raise ValueError(f"no quantity: {text!r}")
+    return f"{value.normalize():f}"
+
+
+def _is_integer(quantity: str) -> bool:
+    return Decimal(quantity) % 1 == 0
+
+
+def _as_integer(quantity: str) -> int:
+    if not _is_integer(quantity):
+        raise ValueError(f"cannot convert value to integer: {quantity}")
+    return int(Decimal(quantity))
+
+
+def _compare(one: str, other: str) -> int:
+    return int(Decimal(one).compare(Decimal(other)))
+
+
 # By the name in expressions; the receiver of a method is the first argument.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "asApproximateFloat": float,
+    "asInteger": _as_integer,
     "charAt": _char,
+    "compareTo": _compare,
     "format": _format,
     "indexOf": _index,
+    "isGreaterThan": lambda one, other: _compare(one, other) > 0,
+    "isInteger": _is_integer,
+    "isLessThan": lambda one, other: _compare(one, other) < 0,
+    "isQuantity": lambda text: parse(text) is not None,
     "isSorted": _is_sorted,
     "join": _join,
     "lastIndexOf": _last_index,
     "lowerAscii": lambda text: text.lower(),
     "max": lambda *values: max(values[0]) if len(values) == 1 else max(values),
     "min": lambda *values: min(values[0]) if len(values) == 1 else min(values),
+    "quantity": _quantity,
     "replace": _replace,
+    "sign": lambda quantity: _compare(quantity, "0"),
     "split": _split,
     "substring": _substring,
     "sum": sum,

@@ -1,9 +1,10 @@
-"""The gates of the four weeks, one module a week."""
+"""The gates of the four weeks, one module or package a week, in the order in which they are measured."""
 
 from typing import Final
 
 from stoker.rollout.gate import Gate
+from stoker.rollout.gates.week_1 import GATES as WEEK_1
 
 __all__ = ["GATES"]
 
-GATES: Final[tuple[Gate, ...]] = ()
+GATES: Final[tuple[Gate, ...]] = (*WEEK_1,)

@@ -7,19 +7,29 @@ from stoker.platform.serving import ServingMode
 from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, emit
 
-__all__ = ["compile_gateway", "compile_route", "hostname"]
+__all__ = ["compile_gateway", "compile_route", "hostname", "route_name"]
 
 _API: Final = "gateway.networking.k8s.io/v1"
 _INTERCEPTOR: Final = "keda-add-ons-http-interceptor-proxy"
 _INTERCEPTOR_PORT: Final = 8080
 # KServe's own HTTPRoutes name the Gateway of its ConfigMap, and stay without a parent where that is not there.
 _GATEWAY_ROUTES: Final = frozenset((ServingMode.STANDARD, ServingMode.LLM_INFERENCE_SERVICE))
+_KSERVE_NAMES: Final = frozenset((ServingMode.STANDARD, ServingMode.KNATIVE))
 _OWN_ROUTES: Final = frozenset((ServingMode.KNATIVE, ServingMode.LLM_INFERENCE_SERVICE))
 
 
 def hostname(platform: ResolvedPlatform, model: ResolvedModel) -> str:
     """Host name of the model's own route; KServe's are ``NAME-NAMESPACE.DOMAIN``, so that the two never clash."""
     return f"{model.name}.{platform.spec.serving.gateway.domain}"
+
+
+def route_name(model: ResolvedModel) -> str:
+    """Name of the model's own route.
+
+    KServe makes routes named as the InferenceService and as its components, and takes over whatever has their names
+    (kserve v0.20.0 httproute_reconciler.go, reconcileTopLevelHTTPRoute): ours must have another one to last.
+    """
+    return f"stoker-{model.name}" if model.mode in _KSERVE_NAMES else model.name
 
 
 def compile_gateway(platform: ResolvedPlatform) -> list[Emitted]:
@@ -86,7 +96,7 @@ def _route(platform: ResolvedPlatform, model: ResolvedModel, backends: list[Obje
         {
             "apiVersion": _API,
             "kind": "HTTPRoute",
-            "metadata": {"name": model.name, "namespace": model.namespace},
+            "metadata": {"name": route_name(model), "namespace": model.namespace},
             "spec": {
                 "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
                 "hostnames": [hostname(platform, model)],
