@@ -54,7 +54,9 @@ def capital(logs: Floats) -> Floats:
     return log_mean(logs, _LOG_SHARES)
 
 
-def block_evidence(block: Totals, before: Totals, margin: float, cluster: float = 1.0) -> tuple[Floats, Floats]:
+def block_evidence(
+    block: Totals, before: Totals, margin: float, cluster: float = 1.0
+) -> tuple[Floats, Floats]:
     """What one block says, a logarithm for each guess on the last axis.
 
     Args:
@@ -66,21 +68,21 @@ def block_evidence(block: Totals, before: Totals, margin: float, cluster: float 
     Returns:
         Against "the canary's rate is at most the stable version's plus ``margin``", and against "it is at least that".
     """
-    sizes = [np.asarray(size, dtype=np.float64) for size in (block.canary, block.stable)]
-    bad = [np.asarray(count, dtype=np.float64) for count in (block.canary_bad, block.stable_bad)]
+    sizes = [np.asarray(size, dtype=np.float64)[..., np.newaxis] for size in (block.canary, block.stable)]
+    bad = [
+        np.asarray(count, dtype=np.float64)[..., np.newaxis] for count in (block.canary_bad, block.stable_bad)
+    ]
     stable = _estimate(before.stable, before.stable_bad)
     canary = _estimate(before.canary, before.canary_bad)
-    bets = (
-        (sizes[0] > 0) & (sizes[1] > 0) & (np.asarray(before.stable) > 0) & (np.asarray(before.canary) > 0)
-    )
-    found = []
-    for is_harm in (True, False):
-        logs = [
-            _ratio(guess, stable, sizes, bad, margin) for guess in _guesses(stable, canary, margin, is_harm=is_harm)
-        ]
-        stacked = np.stack(np.broadcast_arrays(*logs), axis=-1) / cluster
-        found.append(np.where(bets[..., np.newaxis], stacked, 0.0))
-    return found[0], found[1]
+    guesses = np.stack(np.broadcast_arrays(*_guesses(stable, canary, margin)), axis=-1)
+    logs = _ratio(guesses, stable[..., np.newaxis], sizes, bad, margin) / cluster
+    # Near 0 and 1 there may be no room beyond the line: a guess that the claim allows says nothing against it.
+    is_beyond = np.arange(2 * GUESSES) < GUESSES
+    line = (stable + margin)[..., np.newaxis]
+    logs = np.where(np.where(is_beyond, guesses > line, guesses < line), logs, 0.0)
+    teaches = np.minimum(np.asarray(before.stable), np.asarray(before.canary))[..., np.newaxis] > 0
+    logs = np.where((sizes[0] > 0) & (sizes[1] > 0) & teaches, logs, 0.0)
+    return logs[..., :GUESSES], logs[..., GUESSES:]
 
 
 def _estimate(requests: ArrayLike, bad: ArrayLike) -> Floats:
@@ -90,22 +92,18 @@ def _estimate(requests: ArrayLike, bad: ArrayLike) -> Floats:
     return clipped
 
 
-def _guesses(stable: Floats, canary: Floats, margin: float, *, is_harm: bool) -> list[Floats]:
-    """Rates of the canary that the claim excludes; the last is what it showed so far, where that is excluded."""
+def _guesses(stable: Floats, canary: Floats, margin: float) -> list[Floats]:
+    """Rates of the canary beyond the line, then within it; the last of each is what it showed so far, if that is there."""
     line = stable + margin
-    if is_harm:
-        room = np.maximum(1 - line, 2 * _EDGE)
-        fixed = [line + np.minimum(gap, room / 2) for gap in (margin / 2, 2 * margin)] + [line + room / 2]
-        shown = np.where(canary > line, canary, fixed[0])
-    else:
-        fixed = [line - margin / 2, line - margin, line - 1.5 * margin]
-        shown = np.where(canary < line, canary, fixed[1])
-    return [np.clip(one, _EDGE, 1 - _EDGE) for one in (*fixed, shown)]
+    room = np.maximum(1 - line, 2 * _EDGE)
+    beyond = [line + np.minimum(gap, room / 2) for gap in (margin / 2, 2 * margin)] + [line + room / 2]
+    within = [line - margin / 2, line - margin, line - 1.5 * margin]
+    beyond.append(np.where(canary > line, canary, beyond[0]))
+    within.append(np.where(canary < line, canary, within[1]))
+    return [np.clip(one, _EDGE, 1 - _EDGE) for one in (*beyond, *within)]
 
 
-def _ratio(
-    guess: Floats, stable: Floats, sizes: list[Floats], bad: list[Floats], margin: float
-) -> Floats:
+def _ratio(guess: Floats, stable: Floats, sizes: list[Floats], bad: list[Floats], margin: float) -> Floats:
     """Logarithm of the likelihood ratio: the guess over the nearest pair of rates within the claim."""
     near = _nearest(guess, stable, sizes, margin)
     ratio: Floats = (
