@@ -105,7 +105,6 @@ class CanaryState:
         reason: why it is over, or is being ended.
         pairs: pairs of probes sent so far, the counter of what is drawn next.
         cursors: where each counter of Prometheus stood at the last look, by metric, version, pod.
-        scene: the objects that the traffic is shifted with; see `scene`.
     """
 
     model: str
@@ -123,7 +122,6 @@ class CanaryState:
     notes: tuple[Note, ...] = ()
     pairs: int = 0
     cursors: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
-    scene: dict[str, Any] = field(default_factory=dict)
     ended: datetime | None = None
 
     @property

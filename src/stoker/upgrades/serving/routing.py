@@ -7,7 +7,7 @@ from stoker.platform.serving import ServingMode
 from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.upgrades.objects import Emitted, Object, Upgrade, Wave, emit
 
-__all__ = ["compile_gateway", "compile_route", "hostname"]
+__all__ = ["compile_gateway", "compile_route", "hostname", "route_name"]
 
 _API: Final = "gateway.networking.k8s.io/v1"
 _INTERCEPTOR: Final = "keda-add-ons-http-interceptor-proxy"
@@ -20,6 +20,15 @@ _OWN_ROUTES: Final = frozenset((ServingMode.KNATIVE, ServingMode.LLM_INFERENCE_S
 def hostname(platform: ResolvedPlatform, model: ResolvedModel) -> str:
     """Host name of the model's own route; KServe's are ``NAME-NAMESPACE.DOMAIN``, so that the two never clash."""
     return f"{model.name}.{platform.spec.serving.gateway.domain}"
+
+
+def route_name(model: ResolvedModel) -> str:
+    """Name of the model's own HTTPRoute.
+
+    In Standard mode KServe writes one of the InferenceService's name, whoever made it, and sends everything to the first
+    predictor (kserve v0.20.0 reconcilers/ingress/httproute_reconciler.go): ours must have another.
+    """
+    return f"{model.name}-shares" if model.mode is ServingMode.STANDARD else model.name
 
 
 def compile_gateway(platform: ResolvedPlatform) -> list[Emitted]:
@@ -86,7 +95,7 @@ def _route(platform: ResolvedPlatform, model: ResolvedModel, backends: list[Obje
         {
             "apiVersion": _API,
             "kind": "HTTPRoute",
-            "metadata": {"name": model.name, "namespace": model.namespace},
+            "metadata": {"name": route_name(model), "namespace": model.namespace},
             "spec": {
                 "parentRefs": [{"name": gateway.name, "namespace": gateway.namespace}],
                 "hostnames": [hostname(platform, model)],
