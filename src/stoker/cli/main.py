@@ -9,6 +9,7 @@ import typer
 from stoker.cli.advise import advise
 from stoker.cli.apply import apply, diff
 from stoker.cli.audit import audit
+from stoker.cli.canary import canary_app
 from stoker.cli.catalog import catalog
 from stoker.cli.check import check
 from stoker.cli.components import components
@@ -87,6 +88,7 @@ app.command(short_help="Search the cheapest configuration that keeps the SLO.")(
 app.command(short_help="Send requests to a real server and measure.")(load)
 app.command(short_help="Validate rendered files strictly.")(validate)
 app.add_typer(rollout_app, name="rollout", short_help="Phases, gates that measure, and a record of both.")
+app.add_typer(canary_app, name="canary", short_help="A new version, a little traffic first.")
 app.add_typer(lab_app, name="lab", short_help="An embedded cluster that kubectl believes.")
 
 

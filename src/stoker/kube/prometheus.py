@@ -11,13 +11,14 @@ import httpx2
 from stoker.errors import StokerError, UnreachableError
 from stoker.kube.snapshot import Item, Source, Unread
 
-__all__ = ["TOKEN_VARIABLE", "instant", "measure"]
+__all__ = ["TOKEN_VARIABLE", "instant", "measure", "open_prometheus"]
 
 TOKEN_VARIABLE: Final = "STOKER_PROMETHEUS_TOKEN"  # noqa: S105  # the variable's name
 Sample = tuple[dict[str, str], float]
 
 
-def _client(url: str, transport: httpx2.BaseTransport | None) -> httpx2.Client:
+def open_prometheus(url: str, transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
+    """A client of the server at ``url``, with the token of `TOKEN_VARIABLE`; for `instant`."""
     token = os.environ.get(TOKEN_VARIABLE)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=30.0, transport=transport)
@@ -77,7 +78,7 @@ def measure(
     """
     answers: dict[str, list[dict[str, Any]]] = {}
     unread: list[Unread] = []
-    with _client(url, transport) as client:
+    with open_prometheus(url, transport) as client:
         for name, query in queries.items():
             try:
                 answers[name] = [
