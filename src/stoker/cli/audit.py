@@ -298,7 +298,7 @@ def _print(outcome: "Outcome", output: Format, fail_on: "object", *, explain: bo
     elif output is Format.HTML:
         from stoker.report.audit.as_html import as_html
 
-        sys.stdout.write(as_html(outcome).translate(_CONTROLS))
+        sys.stdout.write(as_html(outcome))
     else:
         from stoker.report.audit.as_github import as_github
         from stoker.report.audit.as_markdown import as_markdown

@@ -68,7 +68,7 @@ def parse_twin(text: bytes | str, file: str = "") -> tuple[Figure, ...]:
 def _parts(document: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
     fleets = document.get("fleets")
     if isinstance(fleets, list) and fleets:
-        found = {}
+        found: dict[str, tuple[str, Mapping[str, Any]]] = {}
         for phase, fleet in {"before": fleets[0], "after": fleets[-1]}.items():
             figures = {name: (each or {}).get("mean") for name, each in fleet.get("figures", {}).items()}
             found[phase] = (f", {fleet.get('platform', 'fleet')}", figures)
