@@ -16,6 +16,7 @@ from stoker.cli.init import init
 from stoker.cli.lab import lab_app
 from stoker.cli.plan import plan
 from stoker.cli.render import render
+from stoker.cli.report import report
 from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
 from stoker.cli.simulate import simulate
@@ -75,6 +76,7 @@ app.command(short_help="Do the pods fit, in the scheduler's words?")(plan)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
 app.command(short_help="Validate rendered files strictly.")(validate)
+app.command(short_help="What a rollout brought, measured.")(report)
 app.add_typer(lab_app, name="lab", short_help="An embedded cluster that kubectl believes.")
 
 

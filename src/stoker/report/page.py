@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
+from stoker.report.controls import visible
+
 __all__ = ["BASE_STYLE", "document"]
 
 BASE_STYLE: Final = """
@@ -16,7 +18,6 @@ code, pre { font: 13px/1.4 ui-monospace, monospace; } pre { background: var(--so
 
 # Nothing is loaded from anywhere, whatever a name in the page says.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_CONTROLS: Final = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
 
 
 def document(title: str, style: str, body: Iterable[str], script: str = "") -> str:
@@ -31,4 +32,4 @@ def document(title: str, style: str, body: Iterable[str], script: str = "") -> s
         f"<title>{escape(title)}</title>\n<style>{BASE_STYLE}{style}</style>\n</head>\n<body>\n<main>"
     )
     end = f"</main>\n{f'<script>{script}</script>{chr(10)}' if script else ''}</body>\n</html>\n"
-    return "\n".join((head, *body, end)).translate(_CONTROLS)
+    return visible("\n".join((head, *body, end)))

@@ -7,7 +7,7 @@ from stoker.report.rollout.evidence import Evidence
 from stoker.report.rollout.report import Report, build_report, headline
 from stoker.report.rollout.sections.audits import audits
 from stoker.report.rollout.sections.canary import canary
-from stoker.report.rollout.sections.charts import cost, latency, load, utilisation
+from stoker.report.rollout.sections.charts import cost, latency, letters, load, utilisation
 from stoker.report.rollout.sections.foot import provenance, queries
 from stoker.report.rollout.sections.gates import gate_details, timeline
 from stoker.report.rollout.sections.incident import incident
@@ -23,7 +23,7 @@ _Part = Callable[[Report], Iterator[str]]
 _SECTIONS: tuple[tuple[str, str, tuple[_Part, ...]], ...] = (
     ("returns", "Before and after", (roi,)),
     ("claims", "The guide's claims", (claims,)),
-    ("over-time", "Over time", (utilisation, latency, load)),
+    ("over-time", "Over time", (letters, utilisation, latency, load)),
     ("cost", "Cost", (cost,)),
     ("gates", "Gates", (timeline,)),
     ("canary", "Canary", (canary,)),
@@ -45,7 +45,7 @@ def as_html(report: Report) -> str:
 
 def _body(report: Report) -> Iterator[str]:
     yield SYMBOLS
-    yield from top(report, {name: title for name, title, _ in _SECTIONS})
+    yield from top(report, {name: title for name, title, _ in _SECTIONS} | {"provenance": "Sources"})
     for name, title, parts in _SECTIONS:
         yield f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>'
         for part in parts:

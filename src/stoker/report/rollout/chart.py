@@ -12,6 +12,7 @@ from stoker.report.rollout.quantity import clock, shown
 __all__ = ["Band", "ChartLine", "Flag", "chart"]
 
 _TABLE_ROWS: Final = 16
+_APART: Final = 8.0  # percent of the height between two names
 _EDGE: Final = 0.04  # labels nearer to an end than that are aligned with it
 
 
@@ -36,11 +37,10 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """A moment, marked by a letter in the drawing and explained below."""
+    """A moment, marked by a letter in the drawing; the page explains the letters once."""
 
     letter: str
     at: float
-    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def chart(
     end = max([*times, *(band.end for band in bands)])
     axis = _Time(start, end if end > start else start + 1.0)
     seen = [flag for flag in flags if start <= flag.at <= end]
-    yield from _legend(lines, drawn, seen)
+    yield from _absent(lines, drawn)
     yield f'<div class="plot" role="img" aria-label="{escape(_summary(title, drawn, unit))}">'
     yield from _bands(bands, axis)
     yield '<div class="y">'
@@ -96,6 +96,8 @@ def chart(
         f'<span class="flag" data-mark="{escape(flag.letter)}" style="left:{100 * axis.share(flag.at):.2f}%"></span>'
         for flag in seen
     )
+    yield '</div><div class="ends">'
+    yield from _ends(drawn, scale)
     yield '</div><div class="x">'
     yield from _times(axis)
     yield "</div></div>"
@@ -103,20 +105,28 @@ def chart(
     yield "</figure>"
 
 
-def _legend(lines: Sequence[ChartLine], drawn: Sequence[ChartLine], flags: Sequence[Flag]) -> Iterator[str]:
-    yield '<ul class="legend">'
+def _absent(lines: Sequence[ChartLine], drawn: Sequence[ChartLine]) -> Iterator[str]:
+    absent = [line for line in lines if line not in drawn]
+    if absent:
+        yield '<ul class="legend">'
+        for line in absent:
+            why = f" ({line.why})" if line.why else ""
+            yield f'<li class="no">{escape(line.title)}: no data{escape(why)}</li>'
+        yield "</ul>"
+
+
+def _ends(drawn: Sequence[ChartLine], scale: Scale) -> Iterator[str]:
+    """The lines' names where they end, moved apart where they would touch; a line alone is named by the title."""
+    if len(drawn) < 2:
+        return
+    places = []
     for number, line in enumerate(drawn, 1):
-        sample = (
-            f'<svg viewBox="0 0 28 10" aria-hidden="true"><path class="line-{number}" d="M1 5L27 5"/></svg>'
-        )
-        yield f"<li>{sample}{escape(line.title)}</li>"
-    for line in lines:
-        if line not in drawn:
-            yield f'<li class="no">{escape(line.title)}: no data{escape(f" ({line.why})" if line.why else "")}</li>'
-    for flag in flags:
-        when = clock(datetime.fromtimestamp(flag.at, UTC))
-        yield f"<li><b>{escape(flag.letter)}</b> {escape(flag.what)} {when}</li>"
-    yield "</ul>"
+        last = [value for _, value in line.points if value is not None][-1]
+        places.append((100 * (1 - scale(last)), number, line.title))
+    top = -_APART
+    for place, number, title in sorted(places):
+        top = max(place, top + _APART)
+        yield f'<span class="name-{number}" style="top:{top:.1f}%">{escape(title)}</span>'
 
 
 def _summary(title: str, drawn: Sequence[ChartLine], unit: str) -> str:

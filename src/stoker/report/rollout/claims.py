@@ -5,7 +5,7 @@ month is the whole bill (3.2M / 12), not the idle part of it, which is $211K at 
 far it falls, which does not hang on the size of the fleet either.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -91,8 +91,24 @@ class Finding:
     said_after: str
 
 
-def judge(claim: Claim, before: Figure | None, after: Figure | None) -> Finding:
-    """Hold a claim against figures. A figure without a value is not measured."""
+def judge(
+    claim: Claim,
+    before: Figure | None,
+    after: Figure | None,
+    simulated: tuple[Figure | None, Figure | None] = (None, None),
+) -> Finding:
+    """Hold a claim against figures. A figure without a value is not measured, whatever a simulation says of it."""
+    found = _judge(claim, before, after)
+    twins = [
+        f"; simulated {shown(twin.value, twin.unit)}"
+        if twin is not None and twin.value is not None and side is Side.NOT_MEASURED
+        else ""
+        for twin, side in zip(simulated, (found.before, found.after), strict=True)
+    ]
+    return replace(found, said_before=found.said_before + twins[0], said_after=found.said_after + twins[1])
+
+
+def _judge(claim: Claim, before: Figure | None, after: Figure | None) -> Finding:
     if claim.kind is Kind.FALL:
         side, said = _fall(claim, _value(before), _value(after))
         return Finding(claim, side, side, said, said)

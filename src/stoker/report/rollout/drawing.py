@@ -25,7 +25,7 @@ __all__ = [
 WIDTH: Final = 1000.0  # of the drawing's own coordinates
 HEIGHT: Final = 300.0
 _MOST_POINTS: Final = 360  # of one line: more than a phone has pixels for
-_TICKS: Final = 5
+_TICKS: Final = 7
 _STEPS_S: Final = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000,
 )  # fmt: skip

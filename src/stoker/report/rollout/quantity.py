@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
     """``363 ms``, ``3.41 s``, ``2 min 30 s``, ``4 h 10 min``, ``30 days``."""
     if seconds < 1:
         return f"{seconds * 1000:.3g} ms"
-    if seconds < 100:
+    if seconds < 120:
         return f"{seconds:.3g} s"
     for size, name, lower, lower_name in (
         (86_400, "days", 3600, "h"),
@@ -42,12 +42,15 @@ def change(before: float | None, after: float | None, unit: str) -> str:
     """How it changed: percentage points for ratios, percent for the rest; empty where there is nothing to compare."""
     if before is None or after is None:
         return ""
+    if before == after:
+        return "unchanged"
     if unit == "ratio":
         points = 100 * (after - before)
         return f"{points:+.0f} points" if abs(points) >= 1 else f"{points:+.1g} points"
     if before == 0:
-        return "" if after == 0 else f"+{shown(after, unit)}"
-    return f"{100 * (after / before - 1):+.0f} %"
+        return f"+{shown(after, unit)}"
+    percent = 100 * (after / before - 1)
+    return f"{percent:+.0f} %" if abs(percent) >= 0.5 else "unchanged"
 
 
 def clock(when: datetime, *, seconds: bool = True) -> str:
@@ -56,5 +59,5 @@ def clock(when: datetime, *, seconds: bool = True) -> str:
 
 
 def day_and_time(when: datetime) -> str:
-    """``2026-11-27 10:00:00 UTC``."""
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """``2026-11-27 10:00:00``, in UTC."""
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

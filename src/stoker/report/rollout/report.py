@@ -58,7 +58,9 @@ def build_report(evidence: Evidence, simulated: Iterable[Figure] = ()) -> Report
     for gate in sorted(evidence.gates, key=lambda gate: gate.started):
         phases[gate.group] = (*phases.get(gate.group, ()), gate)
     claims = tuple(
-        judge(claim, by_measure[claim.measure].before, by_measure[claim.measure].after) for claim in CLAIMS
+        judge(claim, row.before, row.after, (row.simulated_before, row.simulated_after))
+        for claim in CLAIMS
+        for row in (by_measure[claim.measure],)
     )
     return Report(evidence, table, claims, phases, _audits(evidence))
 

@@ -78,7 +78,7 @@ def _derived(known: Mapping[tuple[str, str], Figure], phase: str, price: Price |
     each = price.usd_per_gpu_hour * HOURS_PER_MONTH
     bill = None if count is None else count * each
     idle = None if bill is None or active is None else bill * (1 - active)
-    told = f"${price.usd_per_gpu_hour:g} a GPU-hour ({price.source or 'as given'}) × {HOURS_PER_MONTH} h"
+    told = f"${price.usd_per_gpu_hour:g} × {HOURS_PER_MONTH} h"  # the price's source stands beside the price
     return [
         *found,
         _computed("bill_usd_month", phase, bill, f"GPUs × {told}", gpus),

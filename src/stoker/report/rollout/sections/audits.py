@@ -22,7 +22,7 @@ def audits(report: Report) -> Iterator[str]:
         return
     yield f"<p>{escape(_total(before, after))}</p>"
     top = max((_weight(side) for row in report.audits for side in (row.before, row.after)), default=1) or 1
-    yield '<ul class="legend"><li><i class="swatch" style="background:var(--failed)"></i>errors</li><li><span class="count"><i class="w" style="width:.75rem"></i></span>warnings</li></ul>'
+    yield '<ul class="legend"><li><i class="swatch e"></i>errors</li><li><i class="swatch w"></i>warnings</li></ul>'
     yield '<table><thead><tr><th scope="col">Upgrade</th><th scope="col">Before</th><th scope="col">After</th></tr></thead><tbody>'
     for row in report.audits:
         yield _row(row, top)
@@ -67,8 +67,8 @@ def _count(counts: Mapping[str, int] | None, score: int | None, top: int) -> str
     )
     words = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
     words += f", {notes} info" if notes else ""
-    points = f"<small>score {score}</small>" if score is not None else ""
-    return f'<div class="count"><div aria-hidden="true">{bars}</div><span>{words}</span></div>{points}'
+    words += f", score {score}" if score is not None else ""
+    return f'<span class="small">{words}</span><div class="count" aria-hidden="true">{bars}</div>'
 
 
 def _left(after: Audit) -> Iterator[str]:

@@ -8,6 +8,7 @@ from stoker.report.rollout.evidence import Gate
 from stoker.report.rollout.quantity import NO_DATA, clock, duration, shown
 from stoker.report.rollout.report import Report
 from stoker.report.rollout.sections.words import anchor, plain, verdict
+from stoker.rollout.evidence import Verdict
 
 __all__ = ["gate_details", "timeline"]
 
@@ -63,8 +64,9 @@ def gate_details(report: Report) -> Iterator[str]:
 
 
 def _gate(gate: Gate, raw: str) -> Iterator[str]:
+    opened = "" if gate.verdict is Verdict.PASSED else " open"  # what did not pass is read first
     yield (
-        f'<details class="gate" id="{anchor(gate.id)}"><summary>{verdict(gate.verdict)}<code>{escape(gate.id)}</code>'
+        f'<details class="gate" id="{anchor(gate.id)}"{opened}><summary>{verdict(gate.verdict)}<code>{escape(gate.id)}</code>'
         f"<span>{escape(gate.title)}</span></summary><div>"
     )
     if gate.reason:

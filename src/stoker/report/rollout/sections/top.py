@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
-from stoker.report.rollout.quantity import NO_DATA, change, day_and_time, duration, shown
+from stoker.report.rollout.quantity import NO_DATA, change, clock, day_and_time, duration, shown
 from stoker.report.rollout.report import Report, headline
 from stoker.report.rollout.roi import Row
 
@@ -22,7 +22,8 @@ def top(report: Report, sections: dict[str, str]) -> Iterator[str]:
     if evidence.rollout is not None:
         begin, end = evidence.rollout
         took = duration((end - begin).total_seconds())
-        yield f"<p>{day_and_time(begin)} to {day_and_time(end)}, {took} of the cluster's time</p>"
+        stop = clock(end) if begin.date() == end.date() else day_and_time(end)
+        yield f"<p>{day_and_time(begin)} to {stop} UTC, {took} of the cluster's time</p>"
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in sections.items())
     yield f'<nav aria-label="Sections">{links}</nav></header>'
     yield '<ul class="tiles" aria-label="In short">'

@@ -58,13 +58,12 @@ def span(window: Window) -> str:
 
 
 def cell(figure: Figure, simulated: Figure | None) -> str:
-    """A figure for a table's cell: the value, or ``no data`` with its reason; the twin's only where nothing was measured."""
+    """A figure for a table's cell: the value, or ``no data``, with the twin's where nothing was measured."""
     if figure.value is not None:
-        note = f"<small>{escape(figure.note)}</small>" if figure.note else ""
-        return f"<b>{escape(shown(figure.value, figure.unit))}</b>{note}"
-    found = f'<span class="no">{NO_DATA}</span><small>{escape(figure.why)}</small>'
+        return f"<b>{escape(shown(figure.value, figure.unit))}</b>"
+    found = f'<span class="no">{NO_DATA}</span>'
     if simulated is not None and simulated.value is not None:
-        found += f'<span class="sim">simulated</span> {escape(shown(simulated.value, simulated.unit))}'
+        found += f'<br><span class="sim">simulated</span> {escape(shown(simulated.value, simulated.unit))}'
     return found
 
 
