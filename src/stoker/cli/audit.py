@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 
-_CONTROLS = {code: "\ufffd" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in {0x09, 0x0A}}
-
-
 class Format(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -276,12 +273,14 @@ def _write_baseline(path: Path, outcome: "Outcome") -> None:
 def _print(outcome: "Outcome", output: Format, fail_on: "object", *, explain: bool) -> None:
     from importlib.metadata import version
 
+    from stoker.report.controls import visible
+
     if output is Format.TEXT:
         from stoker.report.audit.as_text import as_text
 
         console = out()
         for line in as_text(outcome, explain=explain):
-            line.plain = line.plain.translate(_CONTROLS)  # a name cannot move the reader's cursor
+            line.plain = visible(line.plain)  # a name cannot move the reader's cursor
             console.print(line)
     elif output is Format.JSON:
         from stoker.report.audit.as_json import as_json
@@ -298,13 +297,13 @@ def _print(outcome: "Outcome", output: Format, fail_on: "object", *, explain: bo
     elif output is Format.HTML:
         from stoker.report.audit.as_html import as_html
 
-        sys.stdout.write(as_html(outcome).translate(_CONTROLS))
+        sys.stdout.write(as_html(outcome))
     else:
         from stoker.report.audit.as_github import as_github
         from stoker.report.audit.as_markdown import as_markdown
 
         lines = as_github(outcome) if output is Format.GITHUB else as_markdown(outcome)
-        sys.stdout.writelines(f"{line.translate(_CONTROLS)}\n" for line in lines)
+        sys.stdout.writelines(f"{visible(line)}\n" for line in lines)
 
 
 def _fix(outcome: "Outcome", texts: dict[str, bytes], *, write: bool) -> None:

@@ -20,6 +20,7 @@ from stoker.cli.load import load
 from stoker.cli.plan import plan
 from stoker.cli.rbac import rbac
 from stoker.cli.render import render
+from stoker.cli.report import report
 from stoker.cli.rollout import rollout_app
 from stoker.cli.rules import rules_app
 from stoker.cli.schema import schema
@@ -87,6 +88,7 @@ app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
 app.command(short_help="Send requests to a real server and measure.")(load)
 app.command(short_help="Validate rendered files strictly.")(validate)
+app.command(short_help="What a rollout brought, measured.")(report)
 app.add_typer(rollout_app, name="rollout", short_help="Phases, gates that measure, and a record of both.")
 app.add_typer(canary_app, name="canary", short_help="A new version, a little traffic first.")
 app.add_typer(lab_app, name="lab", short_help="An embedded cluster that kubectl believes.")

@@ -91,11 +91,18 @@ class Stage:
             self._cluster.close()
             self._cluster = None
         subprocess.run(  # noqa: S603  # our own command
-            [*_stoker(), "lab", "down", "--state", str(self.state)], check=False, capture_output=True, timeout=60
+            [*_stoker(), "lab", "down", "--state", str(self.state)],
+            check=False,
+            capture_output=True,
+            timeout=60,
         )
 
     def run(
-        self, *arguments: object, shown: Callable[[str], bool] = lambda _: True, keep: str = "", ok: tuple[int, ...] = (0,)
+        self,
+        *arguments: object,
+        shown: Callable[[str], bool] = lambda _: True,
+        keep: str = "",
+        ok: tuple[int, ...] = (0,),
     ) -> Done:
         """Run a `stoker` command as a user would; its progress is told as it comes.
 
@@ -114,7 +121,12 @@ class Stage:
         out = self.folder / (keep or ".stdout")
         with out.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(  # noqa: S603  # our own command
-                [*_stoker(), *words], stdout=file, stderr=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
+                [*_stoker(), *words],
+                stdout=file,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+                encoding="utf-8",
             )
             try:
                 said = list(self._told(process))
@@ -153,10 +165,7 @@ class Stage:
             self.cluster.create(obj, manager=TEAM)
 
     def until(self, what: str, look: Callable[[], object], *, within: float) -> None:
-        """Wait for something that must come.
-
-        Args:
-            within: the cluster's seconds.
+        """Wait for something that must come, ``within`` so many of the cluster's seconds.
 
         Raises:
             StokerError: it did not.
@@ -165,7 +174,9 @@ class Stage:
         end = clock.now().timestamp() + within
         while not look():
             if clock.now().timestamp() > end:
-                raise StokerError(f"{what}: not after {within:g} s of the lab's time", fix=f"look into {self.state}/lab.log")
+                raise StokerError(
+                    f"{what}: not after {within:g} s of the lab's time", fix=f"look into {self.state}/lab.log"
+                )
             time.sleep(0.1)
 
 

@@ -3,18 +3,32 @@
 import math
 import os
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
 
 import httpx2
 
 from stoker.errors import StokerError, UnreachableError
 from stoker.kube.snapshot import Item, Source, Unread
 
-__all__ = ["TOKEN_VARIABLE", "instant", "measure", "open_prometheus"]
+__all__ = ["TOKEN_VARIABLE", "Line", "Prometheus", "instant", "measure", "open_prometheus"]
 
 TOKEN_VARIABLE: Final = "STOKER_PROMETHEUS_TOKEN"  # noqa: S105  # the variable's name
 Sample = tuple[dict[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series of a range query.
+
+    Attributes:
+        points: seconds since the epoch and value at every step, None where there was no data.
+    """
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float | None], ...]
 
 
 def open_prometheus(url: str, transport: httpx2.BaseTransport | None = None) -> httpx2.Client:
@@ -24,6 +38,73 @@ def open_prometheus(url: str, transport: httpx2.BaseTransport | None = None) -> 
     return httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=30.0, transport=transport)
 
 
+def _name(client: httpx2.Client) -> str:
+    """The server's URL without credentials."""
+    return str(client.base_url.copy_with(username=None, password=None)).rstrip("/")
+
+
+class Prometheus:
+    """A server that is asked several things over one connection; a context manager.
+
+    Every method raises `UnreachableError` where the server does not answer and `StokerError` where it refuses.
+    """
+
+    def __init__(self, url: str, transport: httpx2.BaseTransport | None = None) -> None:
+        self._client = open_prometheus(url, transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    @property
+    def name(self) -> str:
+        """The server's URL without credentials."""
+        return _name(self._client)
+
+    def now(self) -> datetime:
+        """The server's time: a lab's Prometheus is asked in the lab's."""
+        data = _ask(self._client, "/api/v1/query", {"query": "time()"})
+        try:
+            return datetime.fromtimestamp(float(data["result"][1]), UTC)
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            raise StokerError(
+                "Prometheus does not say what time it is", fix="check the server's version"
+            ) from error
+
+    def instant(self, query: str, at: datetime) -> list[Sample]:
+        """As `instant`."""
+        return instant(self._client, query, at)
+
+    def ranged(self, query: str, start: datetime, end: datetime, step: timedelta) -> list[Line]:
+        """Values at every step from ``start`` to ``end``; a step without a sample is None, as are NaN and infinities."""
+        asked = {
+            "query": query,
+            "start": f"{start.timestamp():.3f}",
+            "end": f"{end.timestamp():.3f}",
+            "step": f"{step.total_seconds():.3f}",
+        }
+        data = _ask(self._client, "/api/v1/query_range", asked)
+        results = data.get("result") if data.get("resultType") == "matrix" else []
+        count = math.floor((end - start) / step) + 1
+        return [_line(entry, start.timestamp(), step.total_seconds(), count) for entry in results or []]
+
+
+def _line(entry: Mapping[str, Any], start: float, step: float, count: int) -> Line:
+    values: list[float | None] = [None] * count
+    for point in entry.get("values") or ():
+        try:
+            index, value = round((float(point[0]) - start) / step), float(point[1])
+        except (IndexError, TypeError, ValueError):
+            continue
+        if 0 <= index < count and math.isfinite(value):
+            values[index] = value
+    return Line(_labels(entry), tuple((round(start + i * step, 3), value) for i, value in enumerate(values)))
+
+
 def instant(client: httpx2.Client, query: str, at: datetime) -> list[Sample]:
     """Samples of an instant query; an empty list where there is no data. NaN and infinities are no data.
 
@@ -31,29 +112,39 @@ def instant(client: httpx2.Client, query: str, at: datetime) -> list[Sample]:
         UnreachableError: the server does not answer.
         StokerError: it refuses the query.
     """
+    data = _ask(client, "/api/v1/query", {"query": query, "time": f"{at.timestamp():.3f}"})
+    results = data.get("result") if data.get("resultType") == "vector" else []
+    return [sample for entry in results or [] if (sample := _sample(entry)) is not None]
+
+
+def _ask(client: httpx2.Client, path: str, parameters: Mapping[str, str]) -> Mapping[str, Any]:
+    """The ``data`` of an answer."""
     try:
-        response = client.post("/api/v1/query", data={"query": query, "time": f"{at.timestamp():.3f}"})
+        response = client.post(path, data=parameters)
     except httpx2.TransportError as error:
         raise UnreachableError(
-            f"{client.base_url} does not answer: {error}", fix="check --prometheus URL"
+            f"{_name(client)} does not answer: {error}", fix="check --prometheus URL"
         ) from error
     if response.status_code in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
         raise UnreachableError(
-            f"{client.base_url} wants credentials ({response.status_code})",
+            f"{_name(client)} wants credentials ({response.status_code})",
             fix=f"put a bearer token into {TOKEN_VARIABLE}",
         )
     try:
         body = response.json()
     except ValueError as error:
         raise UnreachableError(
-            f"{client.base_url} is no Prometheus: no JSON", fix="name the server's root URL"
+            f"{_name(client)} is no Prometheus: no JSON", fix="name the server's root URL"
         ) from error
     if not isinstance(body, dict) or body.get("status") != "success":
         said = body.get("error") if isinstance(body, dict) else response.status_code
         raise StokerError(f"Prometheus refused a query: {said}", fix="check the server's version")
-    data = body.get("data") or {}
-    results = data.get("result") if data.get("resultType") == "vector" else []
-    return [sample for entry in results or [] if (sample := _sample(entry)) is not None]
+    data = body.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _labels(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {str(k): str(v) for k, v in (entry.get("metric") or {}).items()}
 
 
 def _sample(entry: Mapping[str, Any]) -> Sample | None:
@@ -61,11 +152,7 @@ def _sample(entry: Mapping[str, Any]) -> Sample | None:
         number = float(entry["value"][1])
     except (KeyError, IndexError, TypeError, ValueError):
         return None
-    return (
-        ({str(k): str(v) for k, v in (entry.get("metric") or {}).items()}, number)
-        if math.isfinite(number)
-        else None
-    )
+    return (_labels(entry), number) if math.isfinite(number) else None
 
 
 def measure(
@@ -79,6 +166,7 @@ def measure(
     answers: dict[str, list[dict[str, Any]]] = {}
     unread: list[Unread] = []
     with open_prometheus(url, transport) as client:
+        url = _name(client)
         for name, query in queries.items():
             try:
                 answers[name] = [

@@ -10,15 +10,11 @@ from stoker.kube.paths import show
 from stoker.kube.snapshot import Item
 from stoker.report.audit.as_json import patch_json
 from stoker.report.audit.outcome import Outcome
+from stoker.report.page import document
 
 __all__ = ["as_html"]
 
 _STYLE = """
-:root { color-scheme: light dark; --edge: #8884; --soft: #8881; --error: #c62828; --warning: #b26a00; --info: #1565c0; --ok: #2e7d32; }
-@media (prefers-color-scheme: dark) { :root { --error: #ff8a80; --warning: #ffb74d; --info: #82b1ff; --ok: #81c784; } }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; } h3 { font-size: 1rem; margin: 0; }
-code, pre { font: 13px/1.4 ui-monospace, monospace; } pre { background: var(--soft); overflow-x: auto; padding: .6rem; }
 .scores { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); list-style: none; padding: 0; }
 .scores li { border: 1px solid var(--edge); border-radius: .4rem; padding: .6rem; } .scores b { display: block; font-size: 1.6rem; }
 .bar { background: var(--soft); border-radius: .2rem; height: .4rem; } .bar i { border-radius: .2rem; display: block; height: 100%; }
@@ -44,20 +40,15 @@ for (const box of document.querySelectorAll("fieldset input")) box.addEventListe
 
 def as_html(outcome: Outcome) -> str:
     """The whole document."""
-    title = f"Audit of {escape(outcome.source)}"
-    return "\n".join(
-        (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>",
-            f"<header><h1>{title}</h1><p>{escape(outcome.summary())}. {outcome.today.isoformat()}.</p></header>",
-            *_scores(outcome),
-            *_filters(outcome),
-            *(line for item, findings in outcome.by_object.items() for line in _object(item, findings)),
-            *_gaps(outcome),
-            f"</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n",
-        )
+    title = f"Audit of {outcome.source}"
+    body = (
+        f"<header><h1>{escape(title)}</h1><p>{escape(outcome.summary())}. {outcome.today.isoformat()}.</p></header>",
+        *_scores(outcome),
+        *_filters(outcome),
+        *(line for item, findings in outcome.by_object.items() for line in _object(item, findings)),
+        *_gaps(outcome),
     )
+    return document(title, _STYLE, body, _SCRIPT)
 
 
 def _scores(outcome: Outcome) -> Iterator[str]:
