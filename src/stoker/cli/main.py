@@ -13,6 +13,7 @@ from stoker.cli.canary import canary_app
 from stoker.cli.catalog import catalog
 from stoker.cli.check import check
 from stoker.cli.components import components
+from stoker.cli.demo import demo
 from stoker.cli.explain import explain
 from stoker.cli.init import init
 from stoker.cli.lab import lab_app
@@ -67,6 +68,7 @@ def _root(
     pass
 
 
+app.command(short_help="The whole way on this machine, in four minutes.")(demo)
 app.command(short_help="Write a platform file to begin with.")(init)
 app.command(short_help="What a field means, and why its default.")(explain)
 app.command(short_help="JSON Schema of the platform file.")(schema)
