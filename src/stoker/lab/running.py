@@ -4,9 +4,8 @@ import asyncio
 import importlib
 import os
 import sys
-import zlib
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from stoker.errors import StokerError
@@ -24,6 +23,7 @@ from stoker.lab.nodes import NodeOptions, create_nodes, nodes_of_platform, parse
 from stoker.lab.nodes.serving_client import ServingClient
 from stoker.lab.options import LabOptions
 from stoker.lab.paths import follow_paths
+from stoker.lab.place import PODS, Place, claim
 from stoker.lab.platform import KedaSeries
 from stoker.lab.signals import LateSignals
 from stoker.lab.sockets import listen
@@ -35,7 +35,6 @@ __all__ = ["RunningLab"]
 _SERVING_ENDS_S = 3.0
 # Labs on one machine share its loopback addresses: each folder has a block of pods in 127.64.0.0/10 and a network of Services
 # from 127.128.0.0 on.
-_PLACES, _PODS = 120, 1 << 15
 _FIRST_POD = 0x7F400000
 
 
@@ -46,6 +45,7 @@ class RunningLab:
         self.state = state
         self.options = options
         self._lab: Lab | None = None
+        self._place: Place | None = None
         self._server: ApiServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._monitoring: Monitoring | None = None
@@ -73,7 +73,7 @@ class RunningLab:
         objects = _node_objects(options)
         authority, certificate, key = ensure_certificates(state.folder)
         sock = listen("127.0.0.1", options.port, "another --port, or 0 for any")
-        place = _place(state.folder)
+        place = self._place = claim(state.folder)
         signals = LateSignals()
         series, servers = KedaSeries(), Servers()
         client = ServingClient(
@@ -87,8 +87,8 @@ class RunningLab:
             authority=authority.read_text(encoding="ascii"),
             parts=Assembly(
                 speed=options.speed,
-                nodes=NodeOptions(runner=client, first_address=place * _PODS),
-                services=IPv4Network((0x7F800000 + (place << 16), 16)),
+                nodes=NodeOptions(runner=client, first_address=place.first_pod),
+                services=place.services,
                 platform=options.crds,
                 signals=signals,
                 series=series,
@@ -133,7 +133,8 @@ class RunningLab:
     ) -> None:
         """Start monitoring beside the API, which does not wait for it, and keep it. Its servers have a pod's address."""
         lab = self.lab
-        host = str(IPv4Address(_FIRST_POD + (_place(self.state.folder) + 1) * _PODS - 1))
+        first = 0 if self._place is None else self._place.first_pod
+        host = str(IPv4Address(_FIRST_POD + first + PODS - 1))
         self._monitoring = await Monitoring.start(
             lab.local, self.state.folder, lab.clock, api_metrics=counted, binaries=self.options.metrics, host=host,
             prometheus_port=_free(host, 9090), alertmanager_port=_free(host, 9093),
@@ -183,10 +184,8 @@ class RunningLab:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._lab is not None:
             self._lab.store.close()
-
-
-def _place(folder: Path) -> int:
-    return zlib.crc32(str(folder).encode()) % _PLACES
+        if self._place is not None:
+            self._place.close()
 
 
 def _free(host: str, port: int) -> int:
