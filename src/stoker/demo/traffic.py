@@ -56,6 +56,7 @@ def figures(summary: Summary) -> dict[str, Any]:
         "answered": total.ok,
         "outcomes": total.outcomes,
         "error_rate": total.error_rate,
+        "first_failures": summary.details,
         "e2e_seconds": {
             "p50": total.e2e.p50,
             "p95": total.e2e.p95,
