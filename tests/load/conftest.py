@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +16,27 @@ from stoker.load import LoadPlan, LoadResult, Outcome, Planned, Result
 Sent = Callable[..., Result]
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of `tests.load.server`, in a process of its own."""
+@contextmanager
+def serving(*files: Path) -> Iterator[str]:
+    """The host and port of `tests.load.server`, in a process of its own."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join((str(REPOSITORY), os.environ.get("PYTHONPATH", ""))),
     }
-    command = [sys.executable, "-m", "tests.load.server"]
+    command = [sys.executable, "-m", "tests.load.server", *map(str, files)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        yield f"http://127.0.0.1:{port}"
-        process.kill()  # it would wait for the requests that hang
+        try:
+            yield f"127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()  # it would wait for the requests that hang
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a server with known delays."""
+    with serving() as address:
+        yield f"http://{address}"
 
 
 def sent(

@@ -1,11 +1,12 @@
 """A server of models that is as slow, as rude and as broken as the name of the model says; run as a process of its own.
 
-First text after 50 ms, then a token every 10 ms; `python -m tests.load.server` prints its port.
+First text after 50 ms, then a token every 10 ms; `python -m tests.load.server` prints its port; two files make it speak TLS.
 """
 
 import asyncio
 import json
 import socket
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -115,4 +116,8 @@ async def app(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, A
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)  # noqa: T201 - whoever started it reads it
-    uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical")).run([listener])
+    certificate, key = sys.argv[1:] or (None, None)
+    config = uvicorn.Config(
+        app, lifespan="off", log_level="critical", ssl_certfile=certificate, ssl_keyfile=key
+    )
+    uvicorn.Server(config).run([listener])

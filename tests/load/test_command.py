@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import STOKER, Run
 from tests.cli.conftest import stoker as stoker  # noqa: PLC0414 - a fixture
+from typer.testing import CliRunner
 
 from stoker.cli.load_options import phases_of
+from stoker.cli.main import app
 from stoker.errors import InputError
 from stoker.load import Phase
 
@@ -145,19 +147,18 @@ def test_where_no_request_succeeds_the_code_is_not_0(stoker: Run, server: str) -
         ),
     ],
 )
-def test_mistakes_are_named_with_what_to_write_instead(
-    stoker: Run, arguments: tuple[str, ...], words: str
-) -> None:
-    done = stoker("load", "http://127.0.0.1:1", *arguments)
-    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
-    assert "Traceback" not in done.stderr
+def test_mistakes_are_named_with_what_to_write_instead(arguments: tuple[str, ...], words: str) -> None:
+    done = CliRunner().invoke(app, ["load", "http://127.0.0.1:1", *arguments])
+    assert isinstance(done.exception, InputError)
+    assert words in str(done.exception)
 
 
 def test_a_secret_on_the_command_line_is_refused_and_not_repeated(stoker: Run) -> None:
-    for given in (("--header", "Authorization: Bearer s3cret"), ("--header", "api-key: s3cret")):
-        done = stoker("load", "http://127.0.0.1:1", "--model", "m", "--rate", "5", "--for", "1s", *given)
-        assert done.returncode == 2
-        assert "s3cret" not in done.stdout + done.stderr
+    given = ("--header", "Authorization: Bearer s3cret", "--header", "api-key: s3cret")
+    done = stoker("load", "http://u:s3cret@127.0.0.1:1", "--model", "m", "--rate", "5", "--for", "1s", *given)
+    assert done.returncode == 2
+    assert done.stderr.count("seen by everybody") == 3
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_an_interrupted_run_tells_what_it_measured() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.load.conftest import serving
 from tests.load.server import FIRST_S, STALL_S, TOKEN_S
 
 from stoker.errors import InputError
+from stoker.lab.http.certificates import ensure_certificates
 from stoker.load import (
     Api,
     Clock,
@@ -200,13 +202,10 @@ def test_a_run_can_be_cancelled_and_what_was_under_way_says_so(server: str) -> N
 def test_what_is_under_way_at_a_stop_may_end_within_its_grace(server: str) -> None:
     async def stopped() -> LoadResult:
         event = asyncio.Event()
-        event.set()
         plan = listed_plan(
-            [Planned(0, 0.0, 8, 5, "m"), Planned(0, 0.05, 8, 5, "m"), Planned(0, 3600.0, 8, 1, "m")]
+            [Planned(0, 0.0, 8, 1, "m"), Planned(0, 0.0, 8, 50, "m"), Planned(0, 3600.0, 8, 1, "m")]
         )
-        asyncio.get_running_loop().call_later(0.1, event.set)
-        event.clear()
-        return await run(plan, Target(server), cancel=event, grace_s=30.0)
+        return await run(plan, Target(server), cancel=event, grace_s=60.0, on_result=lambda _: event.set())
 
     done = asyncio.run(stopped())
     assert [result.kind for result in done.results] == ["ok", "ok"]
@@ -218,6 +217,19 @@ def test_a_callback_that_fails_ends_the_run(server: str) -> None:
 
     with pytest.raises(ExceptionGroup):
         _send(server, "m", on_result=fail)
+
+
+def test_certificates_are_checked_by_the_name_that_the_host_header_has(tmp_path: Path) -> None:
+    authority, certificate, key = ensure_certificates(tmp_path)
+    with serving(certificate, key) as address:
+        url = f"https://{address}"
+
+        def kinds(target: Target) -> set[str]:
+            return {result.kind for result in _send(url, "m", count=2, target=target).results}
+
+        assert kinds(Target(url, host="kubernetes.default.svc", ca=authority)) == {"ok"}
+        assert kinds(Target(url, host="llm.example.com", ca=authority)) == {"connection lost"}
+        assert kinds(Target(url, host="kubernetes.default.svc")) == {"connection lost"}
 
 
 def test_a_certificate_authority_that_is_none_is_refused(server: str, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`stoker load`: requests to a real server at planned times, and what became of them."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from stoker.cli.durations import seconds_of
 from stoker.cli.load_options import PlanOptions, make_plan, make_target
 from stoker.cli.output import Output, OutputOption, err
 from stoker.cli.output_file import check_writable, whole_file
-from stoker.cli.progress import Tell, progress_bar
+from stoker.cli.progress import Narration, narration
 from stoker.errors import ExitCode, UnreachableError
 
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def load(
     load_run = LoadRun(plan, target, clock=Clock(speed), max_in_flight=max_in_flight, timeout_s=timeout_s)
     check_reachable(target)
     _allow_files(max_in_flight)
-    done, is_interrupted = _run(load_run, plan.duration_s)
+    done, is_interrupted = _run(load_run, len(plan.requests))
     summary, verdicts = summarise(done), judge(done, promises)
     from stoker.cli.load_result import print_summary
 
@@ -193,9 +192,9 @@ def load(
     _exit(verdicts)
 
 
-def _run(run: "LoadRun", duration_s: float) -> "tuple[LoadResult, bool]":
+def _run(run: "LoadRun", planned: int) -> "tuple[LoadResult, bool]":
     """Drive the run to its end, or to Ctrl-C: what was measured by then is still told."""
-    with progress_bar("sending", duration_s) as tell, run:
+    with narration(planned) as tell, run:
         try:
             while True:
                 try:
@@ -207,11 +206,9 @@ def _run(run: "LoadRun", duration_s: float) -> "tuple[LoadResult, bool]":
             return run.wait(), True
 
 
-def _tell(run: "LoadRun", tell: Tell) -> None:
-    if not sys.stderr.isatty():
-        return
+def _tell(run: "LoadRun", tell: Narration) -> None:
     now = run.progress()
-    tell(now.elapsed_s, f"{now.sent} of {now.planned} sent, {now.in_flight} in flight, {now.failed} failed")
+    tell.at(now.sent, f"sent, {now.in_flight} in flight, {now.failed} failed")
 
 
 def _allow_files(max_in_flight: int) -> None:

@@ -3,22 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-__all__ = ["Narration", "Tell", "narration", "progress_bar"]
-
-
-class Tell(Protocol):
-    """Called with what is done so far, and with other words where those of the bar change."""
-
-    def __call__(self, done: float, words: str | None = None, /) -> None: ...
+__all__ = ["Narration", "narration", "progress_bar"]
 
 
 @contextmanager
-def progress_bar(words: str, total: float | None) -> Iterator[Tell]:
+def progress_bar(words: str, total: float | None) -> Iterator[Callable[[float], None]]:
     """Yields a function to call with what is done so far, of ``total``, or of an unknown amount."""
     if not sys.stderr.isatty():
-        yield lambda _, __=None: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -31,7 +24,7 @@ def progress_bar(words: str, total: float | None) -> Iterator[Tell]:
         transient=True,
     ) as bar:
         task = bar.add_task(words, total=total)
-        yield lambda done, words=None: bar.update(task, completed=done, description=words)
+        yield lambda done: bar.update(task, completed=done)
 
 
 class Narration:
