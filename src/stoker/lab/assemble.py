@@ -16,6 +16,7 @@ from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.effects import Effects
 from stoker.lab.api.standard_effects import DEFINITIONS, definition_effects, service_effects
 from stoker.lab.bootstrap import bootstrap, bootstrap_platform
+from stoker.lab.component_statuses import serve_component_statuses
 from stoker.lab.control import Controller, LabClock, Local, Manager
 from stoker.lab.controllers import MetricsSource, controllers, prepare_namespace
 from stoker.lab.controllers.namespaces import CA_FACT
@@ -116,6 +117,7 @@ def assemble(
         bootstrap_platform(Local(cluster, "kube-apiserver"))
         signals = parts.signals or Silence()
         metrics = ExternalMetrics(local, signals, metrics or ResourceMetrics(local))
+    serve_component_statuses(cluster)
     work: list[Controller] = [*controllers(local, metrics)]
     if parts.nodes is not None:
         work += nodes(cluster, parts.nodes)

@@ -26,10 +26,12 @@ def log_answer(cluster: Cluster, call: Call, source: LogSource) -> Answer:
     """
     query = call.query
     pod = cluster.get("pods", call.namespace, call.name) or {}
-    container = query.get("container") or _only(pod, call.name)
+    container = _chosen(pod, call.name, query.get("container", ""))
     is_previous = query.get("previous") in {"true", "1"}
     with_times = query.get("timestamps") in {"true", "1"}
-    lines = list(source(call.namespace, call.name, container, is_previous))
+    # Of a pod that no node has yet there is nothing to tell (registry/core/pod LogLocation).
+    has_node = bool((pod.get("spec") or {}).get("nodeName"))
+    lines = list(source(call.namespace, call.name, container, is_previous)) if has_node else []
     begin = 0.0
     if "sinceSeconds" in query:
         begin = cluster.clock().timestamp() - _number(query["sinceSeconds"])
@@ -61,13 +63,25 @@ def log_answer(cluster: Cluster, call: Call, source: LogSource) -> Answer:
     return Answer(stream=follow(), content_type=_TEXT)
 
 
-def _only(pod: Object, name: str) -> str:
-    containers = [one["name"] for one in (pod.get("spec") or {}).get("containers") or ()]
-    if len(containers) == 1:
-        return str(containers[0])
-    raise bad_request(
-        f"a container name must be specified for pod {name}, choose one of: [{' '.join(containers)}]"
+def _chosen(pod: Object, name: str, wanted: str) -> str:
+    """The container that is asked for, or the only one (registry/core/pod validateContainer)."""
+    spec = pod.get("spec") or {}
+    names = {
+        kind: [str(one["name"]) for one in spec.get(kind) or ()]
+        for kind in ("containers", "initContainers", "ephemeralContainers")
+    }
+    if wanted:
+        if not any(wanted in each for each in names.values()):
+            raise bad_request(f"container {wanted} is not valid for pod {name}")
+        return wanted
+    if len(names["containers"]) == 1:
+        return names["containers"][0]
+    text = (
+        f"a container name must be specified for pod {name}, choose one of: [{' '.join(names['containers'])}]"
     )
+    if names["initContainers"]:
+        text += f" or one of the init containers: [{' '.join(names['initContainers'])}]"
+    raise bad_request(text)
 
 
 def _runs(pod: Object | None, container: str) -> bool:

@@ -22,6 +22,7 @@ __all__ = ["Watch", "open_watch"]
 
 _encode = msgspec.json.Encoder().encode
 _BOOKMARK_S = 60.0
+_LAST_BOOKMARK_S = 2.0
 # More than the store's window: whoever resumes at its far end is not lost at once. The real server ends a watch whose
 # buffer is full (watch cache, forgetWatcher).
 _MOST_BEHIND = 25_000
@@ -128,7 +129,7 @@ class Watch:
                 return
             loop = asyncio.get_running_loop()
             end = loop.time() + self._options.seconds
-            bookmark_at = loop.time() + _BOOKMARK_S
+            bookmark_at = _next_bookmark(loop.time(), end)
             while loop.time() < end and not subscription.is_lost:
                 if subscription.changes:
                     chunk = b"".join(self._frames(subscription))
@@ -141,8 +142,9 @@ class Watch:
                 try:
                     await asyncio.wait_for(self._wake.wait(), max(0.0, pause))
                 except TimeoutError:
-                    if self._options.bookmarks and loop.time() < end:
-                        bookmark_at = loop.time() + _BOOKMARK_S
+                    # What came in this very moment goes first: a bookmark vouches for all before it.
+                    if self._options.bookmarks and loop.time() < end and not subscription.changes:
+                        bookmark_at = _next_bookmark(loop.time(), end)
                         yield self._bookmark(None)
         finally:
             if subscription is not None:
@@ -219,6 +221,12 @@ class Watch:
             "BOOKMARK",
             _encode({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}),
         )
+
+
+def _next_bookmark(now: float, end: float) -> float:
+    """Every minute, and two seconds before the end (cacheWatcher.nextBookmarkTime); at the end there is none any more."""
+    found = min(now + _BOOKMARK_S, end - _LAST_BOOKMARK_S)
+    return found if found > now else end
 
 
 def _line(event: str, text: bytes) -> bytes:

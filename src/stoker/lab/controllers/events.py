@@ -106,6 +106,9 @@ def record(  # noqa: PLR0917 - six words of one sentence
     reason: str,
     message: str,
     component: str,
+    *,
+    host: str = "",
+    part: str = "",
 ) -> None:
     """Emit an event about an object; one that cannot be written is dropped, as the real ones are.
 
@@ -116,15 +119,19 @@ def record(  # noqa: PLR0917 - six words of one sentence
         reason: one word, such as ``SuccessfulCreate``.
         message: a sentence.
         component: such as ``replicaset-controller``.
+        host: the node on which it works, for a kubelet.
+        part: of the object, such as ``spec.containers{engine}``; empty for the whole of it.
     """
     now = local.cluster.clock()
     involved = _reference(obj)
     memory = _MEMORIES.setdefault(local.cluster, _Memory())
-    about = (component, *(involved.get(one, "") for one in _IDENTITY), type)
+    about = (component, host, *(involved.get(one, "") for one in _IDENTITY), type)
+    if part:
+        involved["fieldPath"] = part
     if memory.is_spam(about, now):
         return
     is_gathered = memory.gather((*about, reason), message, now)
-    key = (*about, reason, "" if is_gathered else message)
+    key = (*about, part, reason, "" if is_gathered else message)
     text = f"(combined from similar events): {message}" if is_gathered else message
     said = memory.said.get(key)
     namespace = obj["metadata"].get("namespace") or "default"
@@ -132,7 +139,7 @@ def record(  # noqa: PLR0917 - six words of one sentence
         if said is not None and _again(local, namespace, said, text):
             memory.said.move_to_end(key)
             return
-        event = _event(obj, involved, memory.nanoseconds(now), (type, reason, text, component))
+        event = _event(obj, involved, memory.nanoseconds(now), (type, reason, text, component, host))
         event |= {"firstTimestamp": timestamp(now), "lastTimestamp": timestamp(now)}
         name = local.create(event)["metadata"]["name"]
     except ApiError:
@@ -154,8 +161,8 @@ def _reference(obj: Object) -> Object:
     return {key: value for key, value in found.items() if value}
 
 
-def _event(obj: Object, involved: Object, nanoseconds: int, said: tuple[str, str, str, str]) -> Object:
-    kind, reason, message, component = said
+def _event(obj: Object, involved: Object, nanoseconds: int, said: tuple[str, str, str, str, str]) -> Object:
+    kind, reason, message, component, host = said
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -167,10 +174,11 @@ def _event(obj: Object, involved: Object, nanoseconds: int, said: tuple[str, str
         "involvedObject": involved,
         "reason": reason,
         "message": message[:_LONGEST_MESSAGE],
-        "source": {"component": component},
+        "source": {"component": component, **({"host": host} if host else {})},
         "count": 1,
         "type": kind,
         "reportingComponent": component,
+        "reportingInstance": host,
     }
 
 

@@ -75,6 +75,11 @@ class Container:
         return str(self.spec["name"])
 
     @property
+    def path(self) -> str:
+        """Where it stands in its pod, as events say it (pkg/kubelet/container/ref.go)."""
+        return f"spec.{'containers' if self.role == 'main' else 'initContainers'}{{{self.name}}}"
+
+    @property
     def run_id(self) -> str:
         """``<pod uid>/<container>/<restart>``."""
         return f"{self.uid}/{self.name}/{self.restarts}"

@@ -122,5 +122,11 @@ class Heartbeats:
         node = self._local.update_status(node)
         if not was_ready:
             record(
-                self._local, node, "Normal", "NodeReady", f"Node {name} status is now: NodeReady", "kubelet"
+                self._local,
+                node,
+                "Normal",
+                "NodeReady",
+                f"Node {name} status is now: NodeReady",
+                "kubelet",
+                host=name,
             )

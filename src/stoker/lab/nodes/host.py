@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from stoker.lab.nodes.images import Registry
 from stoker.lab.nodes.programs import Runner
@@ -10,6 +10,13 @@ from stoker.lab.nodes.programs import Runner
 __all__ = ["Addresses", "Host"]
 
 Object = dict[str, Any]
+
+
+class Tell(Protocol):
+    """Emits an event about a pod: type, reason, message, and which part of it (`Container.path`) where it is not the whole."""
+
+    def __call__(self, pod: Object, kind: str, reason: str, message: str, part: str = "") -> None: ...
+
 
 # 127.64.0.0/10, without the first and the last.
 _FIRST, _LAST = (127 << 24) | (64 << 16) | 1, (127 << 24) | (127 << 16) | 0xFFFE
@@ -59,7 +66,7 @@ class Host:
         now: seconds since the epoch, in the lab's time.
         lookup: ConfigMaps, Secrets, claims and volumes by kind, namespace and name.
         node: a Node by name.
-        tell: emits an event about a pod: type, reason, message.
+        tell: emits an event about a pod, or a part of it.
         pulling: says that the registry has work.
         missing: whether an image is nowhere to be had.
         storage_factor: how many times longer weights take to read: for storage that was made slow.
@@ -71,7 +78,7 @@ class Host:
     registry: Registry
     lookup: Callable[[str, str, str], Object | None]
     node: Callable[[str], Object | None]
-    tell: Callable[[Object, str, str, str], None]
+    tell: Tell
     pulling: Callable[[], None]
     missing: Callable[[str], bool] = lambda _: False
     addresses: Addresses = field(default_factory=Addresses)

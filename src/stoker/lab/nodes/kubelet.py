@@ -269,8 +269,9 @@ class Kubelets:
         else:
             run.lose()
 
-    def _tell(self, pod: Object, kind: str, reason: str, message: str) -> None:
-        record(self._local, pod, kind, reason, message, _COMPONENT)
+    def _tell(self, pod: Object, kind: str, reason: str, message: str, part: str = "") -> None:
+        host = pod["spec"].get("nodeName", "")
+        record(self._local, pod, kind, reason, message, _COMPONENT, host=host, part=part)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 

@@ -133,6 +133,7 @@ class Machines:
                     "EvictionThresholdMet",
                     "Attempting to reclaim memory",
                     "kubelet",
+                    host=name,
                 )
             self._evict(found[0].pod, eviction_message(*found))
         if name not in self._pressed_s:
@@ -165,7 +166,9 @@ class Machines:
         node["status"]["conditions"] = [new if one["type"] == "MemoryPressure" else one for one in others]
         node = self._local.update_status(node)
         reason = f"NodeHas{word.capitalize()}Memory"
-        record(self._local, node, "Normal", reason, f"Node {name} status is now: {reason}", "kubelet")
+        record(
+            self._local, node, "Normal", reason, f"Node {name} status is now: {reason}", "kubelet", host=name
+        )
 
 
 def _runs(pod: Object) -> bool:

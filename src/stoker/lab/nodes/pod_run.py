@@ -289,6 +289,7 @@ class PodRun:
             "Warning",
             "BackOff",
             f"Back-off restarting failed container {container.name} in pod {text}",
+            container.path,
         )
 
     def _watch(self, container: Container, now: float) -> None:
@@ -326,7 +327,9 @@ class PodRun:
     def _plan_stops(self, now: float) -> None:
         for container in self.containers:
             if container.state == "running":
-                self._host.tell(self.pod, "Normal", "Killing", f"Stopping container {container.name}")
+                self._host.tell(
+                    self.pod, "Normal", "Killing", f"Stopping container {container.name}", container.path
+                )
                 self._stops[container.name] = now + _pre_stop_s(container.spec)
             container.is_backing_off = False
 
@@ -351,7 +354,7 @@ class PodRun:
         for container in self.containers:
             if container.role == "sidecar" and container.state == "running" and not container.kill:
                 container.kill = f"Stopping container {container.name}"
-                self._host.tell(self.pod, "Normal", "Killing", container.kill)
+                self._host.tell(self.pod, "Normal", "Killing", container.kill, container.path)
                 self._host.runner.stop(container.run_id, grace_of(self.pod))
                 self._listen(container, self._host.now())
 

@@ -61,7 +61,7 @@ def try_probe(
         is_changed = probe.try_once(probe.next_s, is_healthy=is_healthy)
         if not is_healthy:
             text = failure_text(probe, container.spec, address, is_listening=container.is_listening)
-            host.tell(pod, "Warning", "Unhealthy", text)
+            host.tell(pod, "Warning", "Unhealthy", text, container.path)
         if is_changed and probe.kind == "startup" and is_healthy:
             _begin(container, now)
         if is_changed and probe.kind != "readiness" and not is_healthy:
@@ -71,7 +71,7 @@ def try_probe(
 
 def _condemn(host: Host, pod: Object, container: Container, probe: Probe, now: float) -> float:
     container.kill = f"Container {container.name} failed {probe.kind} probe, will be restarted"
-    host.tell(pod, "Normal", "Killing", container.kill)
+    host.tell(pod, "Normal", "Killing", container.kill, container.path)
     own = probe.spec.get("terminationGracePeriodSeconds")
     host.runner.stop(container.run_id, grace_of(pod) if own is None else float(own))
     due = host.runner.due_s(container.run_id)

@@ -44,7 +44,7 @@ def start(host: Host, pod: Object, container: Container, address: str, now: floa
     except MissingReferenceError as error:
         container.reason, container.message = "CreateContainerConfigError", str(error)
         container.retry_s = now + _CONFIG_AGAIN_S
-        host.tell(pod, "Warning", "Failed", f"Error: {error}")
+        host.tell(pod, "Warning", "Failed", f"Error: {error}", container.path)
         return False
     machine = machine_of(node) if node["metadata"] else None
     host.runner.start(
@@ -86,8 +86,8 @@ def _started(host: Host, pod: Object, container: Container, now: float) -> None:
     limit = limit_bytes(container.spec)
     if used_bytes(pod, is_engine=container.loading.is_engine) > limit and container.role == "main":
         container.oom_s = now + max(_OOM_S, container.loading.seconds / 2)
-    host.tell(pod, "Normal", "Created", "Container created")
-    host.tell(pod, "Normal", "Started", "Container started")
+    host.tell(pod, "Normal", "Created", "Container created", container.path)
+    host.tell(pod, "Normal", "Started", "Container started", container.path)
 
 
 def _has_image(host: Host, pod: Object, container: Container, now: float) -> bool:
@@ -105,8 +105,8 @@ def _has_image(host: Host, pod: Object, container: Container, now: float) -> boo
     if not is_there and policy == "Never":
         message = f'Container image "{image}" is not present with pull policy of Never'
         if container.reason != "ErrImageNeverPull":
-            host.tell(pod, "Warning", "ErrImageNeverPull", message)
-            host.tell(pod, "Warning", "Failed", "Error: ErrImageNeverPull")
+            host.tell(pod, "Warning", "ErrImageNeverPull", message, container.path)
+            host.tell(pod, "Warning", "Failed", "Error: ErrImageNeverPull", container.path)
         container.reason, container.message = "ErrImageNeverPull", message
         container.retry_s = now + _CONFIG_AGAIN_S
         return False
@@ -115,10 +115,10 @@ def _has_image(host: Host, pod: Object, container: Container, now: float) -> boo
         return False
     if is_there and policy != "Always":
         text = f'Container image "{image}" already present on machine and can be accessed by the pod'
-        host.tell(pod, "Normal", "Pulled", text)
+        host.tell(pod, "Normal", "Pulled", text, container.path)
         container.has_pulled = True
         return True
-    host.tell(pod, "Normal", "Pulling", f'Pulling image "{image}"')
+    host.tell(pod, "Normal", "Pulling", f'Pulling image "{image}"', container.path)
     if is_there:
         _pulled(host, pod, container, go_duration(host.registry.took_s("", image)))
         return True
@@ -136,7 +136,7 @@ def _pulled(host: Host, pod: Object, container: Container, took: str) -> None:
     text = (
         f'Successfully pulled image "{image}" in {took} ({took} including waiting). Image size: {size} bytes.'
     )
-    host.tell(pod, "Normal", "Pulled", text)
+    host.tell(pod, "Normal", "Pulled", text, container.path)
 
 
 def _cannot_pull(host: Host, pod: Object, container: Container, now: float) -> None:
@@ -149,14 +149,14 @@ def _cannot_pull(host: Host, pod: Object, container: Container, now: float) -> N
     )
     if container.reason == "ErrImagePull":
         message = f'Back-off pulling image "{image}"'
-        host.tell(pod, "Normal", "BackOff", message)
-        host.tell(pod, "Warning", "Failed", "Error: ImagePullBackOff")
+        host.tell(pod, "Normal", "BackOff", message, container.path)
+        host.tell(pod, "Warning", "Failed", "Error: ImagePullBackOff", container.path)
         container.reason, container.message = "ImagePullBackOff", f"{message}: ErrImagePull: {error}"
         container.retry_s = now + container.back_off_s
         return
-    host.tell(pod, "Normal", "Pulling", f'Pulling image "{image}"')
-    host.tell(pod, "Warning", "Failed", f'Failed to pull image "{image}": {error}')
-    host.tell(pod, "Warning", "Failed", "Error: ErrImagePull")
+    host.tell(pod, "Normal", "Pulling", f'Pulling image "{image}"', container.path)
+    host.tell(pod, "Warning", "Failed", f'Failed to pull image "{image}": {error}', container.path)
+    host.tell(pod, "Warning", "Failed", "Error: ErrImagePull", container.path)
     container.reason, container.message = "ErrImagePull", error
     container.back_off_s = min(max(_PULL_FIRST_S, 2 * container.back_off_s), _PULL_LONGEST_S)
     container.retry_s = now + 1.0
