@@ -24,8 +24,9 @@ from stoker.lab.crds import install
 from stoker.lab.http.app import Application, Hook
 from stoker.lab.metrics_api import serve_metrics
 from stoker.lab.monitoring.hpa_source import ResourceMetrics
+from stoker.lab.monitoring.operated import OperatedServers, Servers
 from stoker.lab.nodes import NodeOptions, attach, kubelet_log, nodes
-from stoker.lab.platform import ExternalMetrics, Signals, Silence
+from stoker.lab.platform import ExternalMetrics, KedaSeries, Signals, Silence
 from stoker.lab.platform import controllers as platform_controllers
 from stoker.lab.platform import plugins as platform_plugins
 from stoker.lab.store import Store
@@ -47,6 +48,8 @@ class Assembly:
         nodes: scheduler and kubelets; None leaves pods unscheduled, as on a control plane alone.
         platform: whether KEDA, KServe, Knative and Gateway API are at work.
         signals: what KEDA's triggers hear.
+        series: takes what KEDA's operator tells Prometheus.
+        servers: where Prometheus and Alertmanager answer, as soon as somebody knows; None for a cluster without them.
         metrics: what autoscalers ask.
         services: where Services get their addresses from, where there are nodes.
         hook: looks at every request before it is answered.
@@ -58,6 +61,8 @@ class Assembly:
     nodes: NodeOptions | None = None
     platform: bool = False
     signals: Signals | None = None
+    series: KedaSeries | None = None
+    servers: Servers | None = None
     metrics: MetricsSource | None = None
     services: IPv4Network = _SERVICES
     hook: Hook | None = None
@@ -126,7 +131,9 @@ def assemble(
         )
         serve_metrics(cluster)
     if parts.platform:
-        work += platform_controllers(local, parts.signals)
+        work += platform_controllers(local, parts.signals, parts.series)
+        if parts.servers is not None:
+            work.append(OperatedServers(Local(cluster, "PrometheusOperator"), parts.servers))
     manager = Manager(store, clock, work)
     attach(work, manager)
     return Lab(store, clock, cluster, Application(cluster, tokens, parts.hook), manager, local)

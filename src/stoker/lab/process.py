@@ -41,6 +41,8 @@ def main() -> None:
     logging.basicConfig(
         filename=state.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    # A line for each question to Prometheus would fill a disk in a week.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = msgspec.json.decode(arguments.options, type=LabOptions)
     tell = _teller(arguments.ready_fd)
     try:

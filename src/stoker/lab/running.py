@@ -6,7 +6,7 @@ import os
 import sys
 import zlib
 from datetime import UTC, datetime
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from stoker.errors import StokerError
@@ -18,11 +18,13 @@ from stoker.lab.http.server import ApiServer
 from stoker.lab.kinds.strategy import Object
 from stoker.lab.monitoring import Monitoring
 from stoker.lab.monitoring.exposition import ApiMetrics
+from stoker.lab.monitoring.operated import Servers
 from stoker.lab.monitoring.signals import PrometheusSignals
 from stoker.lab.nodes import NodeOptions, create_nodes, nodes_of_platform, parse_nodes
 from stoker.lab.nodes.serving_client import ServingClient
 from stoker.lab.options import LabOptions
 from stoker.lab.paths import follow_paths
+from stoker.lab.platform import KedaSeries
 from stoker.lab.signals import LateSignals
 from stoker.lab.sockets import listen
 from stoker.lab.state import LabState
@@ -34,6 +36,7 @@ _SERVING_ENDS_S = 3.0
 # Labs on one machine share its loopback addresses: each folder has a block of pods in 127.64.0.0/10 and a network of Services
 # from 127.128.0.0 on.
 _PLACES, _PODS = 120, 1 << 15
+_FIRST_POD = 0x7F400000
 
 
 class RunningLab:
@@ -70,8 +73,9 @@ class RunningLab:
         objects = _node_objects(options)
         authority, certificate, key = ensure_certificates(state.folder)
         sock = listen("127.0.0.1", options.port, "another --port, or 0 for any")
-        place = zlib.crc32(str(state.folder).encode()) % _PLACES
+        place = _place(state.folder)
         signals = LateSignals()
+        series, servers = KedaSeries(), Servers()
         client = ServingClient(
             lambda: self.lab.clock.seconds(),  # noqa: PLW0108  # the lab comes later
             options.speed,
@@ -87,6 +91,8 @@ class RunningLab:
                 services=IPv4Network((0x7F800000 + (place << 16), 16)),
                 platform=options.crds,
                 signals=signals,
+                series=series,
+                servers=servers,
             ),
         )
         counted = ApiMetrics()
@@ -107,7 +113,7 @@ class RunningLab:
         state.write_kubeconfig(server.port, authority)
         # The first rule of a custom resource would wait half a second for its evaluator.
         asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "cel")
-        self._begin("metrics", self._monitor(signals, counted))
+        self._begin("metrics", self._monitor(signals, counted, series if options.crds else None, servers))
 
     def _begin(self, name: str, work: object) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type]
@@ -122,12 +128,21 @@ class RunningLab:
             )  # fmt: skip
         self._begin("containers", client.run(socket))
 
-    async def _monitor(self, signals: LateSignals, counted: ApiMetrics) -> None:
-        """Start monitoring beside the API, which does not wait for it, and keep it."""
+    async def _monitor(
+        self, signals: LateSignals, counted: ApiMetrics, series: KedaSeries | None, servers: Servers
+    ) -> None:
+        """Start monitoring beside the API, which does not wait for it, and keep it. Its servers have a pod's address."""
         lab = self.lab
+        host = str(IPv4Address(_FIRST_POD + (_place(self.state.folder) + 1) * _PODS - 1))
         self._monitoring = await Monitoring.start(
-            lab.local, self.state.folder, lab.clock, api_metrics=counted, binaries=self.options.metrics
-        )
+            lab.local, self.state.folder, lab.clock, api_metrics=counted, binaries=self.options.metrics, host=host,
+            prometheus_port=_free(host, 9090), alertmanager_port=_free(host, 9093),
+            keda=None if series is None else series.text,
+        )  # fmt: skip
+        status = self._monitoring.status()
+        servers.prometheus = status.prometheus_url.removeprefix("http://")
+        servers.alertmanager = status.alertmanager_url.removeprefix("http://")
+        servers.is_known = True
         signals.monitoring = PrometheusSignals(self._monitoring.readings)
         await asyncio.Event().wait()
 
@@ -168,6 +183,19 @@ class RunningLab:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._lab is not None:
             self._lab.store.close()
+
+
+def _place(folder: Path) -> int:
+    return zlib.crc32(str(folder).encode()) % _PLACES
+
+
+def _free(host: str, port: int) -> int:
+    """A port if nobody has it, 0 for any otherwise."""
+    try:
+        listen(host, port, "").close()
+    except StokerError:
+        return 0
+    return port
 
 
 def _node_objects(options: LabOptions) -> list[Object]:

@@ -21,6 +21,7 @@ from stoker.lab.api.dispatch import dispatch
 from stoker.lab.api.served import Kind
 from stoker.lab.api.watching import open_watch
 from stoker.lab.http.documents import Documents
+from stoker.lab.http.relay import relay
 from stoker.lab.status import ApiError, forbidden, internal, method_not_allowed
 
 __all__ = ["Application", "Hook", "Scope"]
@@ -97,16 +98,22 @@ class Application:
         call = self._call(route, kind, method, query, headers, user)
         self._authorize(call)
         if call.verb == "watch":
-            await _stream(send, receive, open_watch(self.cluster, kind, call).lines(), "application/json")
+            watch = Answer(stream=open_watch(self.cluster, kind, call).lines())
+            await _stream(send, receive, watch)
             return
         if method in {"POST", "PUT", "PATCH", "DELETE"}:
             call = _with_body(call, await _body(receive, headers))
+        if call.subresource_name == "proxy" and kind.resource.plural in {"pods", "services"}:
+            raw = scope.get("raw_path") or path.encode()
+            where = (raw.partition(b"?")[0].decode("latin-1"), scope["query_string"].decode("latin-1"))
+            await _stream(send, receive, await relay(self.cluster, call, method, *where, headers))
+            return
         try:
             answer = dispatch(self.cluster, kind, call, self.authorizer, self.tokens)
         except RecursionError as error:
             raise ApiError(400, "BadRequest", "the body is nested too deeply") from error
         if answer.stream is not None:
-            await _stream(send, receive, answer.stream, answer.content_type)
+            await _stream(send, receive, answer)
         else:
             await _send(send, answer, method)
 
@@ -161,7 +168,8 @@ class Application:
         verb = (_ONE if route.name else _COLLECTION).get(method)
         if verb is None or (route.name and method == "POST" and subresource is None):
             raise method_not_allowed(resource.group, resource.plural, _verb_name(method, verb))
-        if method in {"GET", "HEAD"} and (query.get("watch") in _TRUE or route.is_watch):
+        is_relayed = route.subresource == "proxy"
+        if method in {"GET", "HEAD"} and not is_relayed and (query.get("watch") in _TRUE or route.is_watch):
             verb = "watch"
         verbs = resource.verbs if subresource is None else subresource.verbs
         if verb not in verbs and not (subresource is not None and verb == "watch"):
@@ -271,15 +279,16 @@ async def _send(send: Send, answer: Answer, method: str) -> None:
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else text})
 
 
-async def _stream(send: Send, receive: Receive, chunks: AsyncIterator[bytes], content_type: str) -> None:
+async def _stream(send: Send, receive: Receive, answer: Answer) -> None:
     """Send what comes until it or its reader ends."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 200,
-            "headers": [(b"content-type", content_type.encode()), (b"cache-control", b"no-cache, private")],
-        }
-    )
+    chunks: AsyncIterator[bytes] | None = answer.stream
+    assert chunks is not None  # noqa: S101 - what is no stream is sent whole
+    headers = [
+        (b"content-type", answer.content_type.encode("latin-1")),
+        (b"cache-control", b"no-cache, private"),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers),
+    ]
+    await send({"type": "http.response.start", "status": answer.code, "headers": headers})
     # The first bytes tell the client that it stands, such as a watch.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
 

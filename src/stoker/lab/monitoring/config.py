@@ -66,6 +66,7 @@ class Places:
         rules: folder of the rule files.
         alertmanager: ``address:port``; empty where none runs.
         state_metrics: ``address:port`` of kube-state-metrics' stand-in.
+        keda: ``address:port`` of KEDA's operator, at ``/keda``; empty where there is none.
         api_server: ``address:port`` of the API server's metrics, at ``/apiserver``.
         overrides: where pages really go (`receivers`).
     """
@@ -76,6 +77,7 @@ class Places:
     state_metrics: str = ""
     api_server: str = ""
     overrides: Mapping[str, str] = field(default_factory=dict)
+    keda: str = ""
 
 
 @dataclass(slots=True)
@@ -316,6 +318,12 @@ def _own_jobs(places: Places, *, has_state_metrics: bool) -> list[Object]:
                 "static_configs": [{"targets": [places.state_metrics]}],
             }
         )
+    if places.keda:
+        # The Service that the operator is scraped through where its chart's monitor is on. The namespace of a ScaledObject
+        # is ``exported_namespace`` there.
+        labels = {"namespace": "keda", "service": "keda-operator", "endpoint": "metrics"}
+        static = [{"targets": [places.keda], "labels": labels}]
+        found.append({"job_name": "keda-operator", "metrics_path": "/keda", "static_configs": static})
     if places.api_server:
         # The Service and the endpoint that the API server is scraped through, by the usual charts.
         labels = {"namespace": "default", "service": "kubernetes", "endpoint": "https"}

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time as wall_time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -136,6 +136,7 @@ class Monitoring:
         alertmanager_port: int = 0,
         catch: bool = True,
         api_metrics: ApiMetrics | None = None,
+        keda: Callable[[], str] | None = None,
         binaries: bool = True,
     ) -> "Monitoring":
         """Start everything that is installed. It returns at once: servers get ready on their own (`ready`).
@@ -149,6 +150,7 @@ class Monitoring:
             alertmanager_port: the same.
             catch: pages go to the catcher, whatever their objects say: a rehearsal wakes nobody. False sends them out.
             api_metrics: of the API server, where its application was wrapped.
+            keda: metrics of KEDA's operator; None where there is none.
             binaries: False runs neither server, as where they are not installed.
         """
         time = LabTime(clock.speed, wall_time.time(), clock.seconds())
@@ -163,7 +165,8 @@ class Monitoring:
             lambda shelf: ((place, record.revision, record.object) for place, record in store.scan(shelf))
         )
         counted = api_metrics or ApiMetrics()
-        texts = TextServer({"/metrics": state.text, "/apiserver": counted.text})
+        pages = {"/metrics": state.text, "/apiserver": counted.text, **({"/keda": keda} if keda else {})}
+        texts = TextServer(pages)
         readings = Readings(None, lambda _: True, time)
         found = cls(local, folder, time, host, catch, catcher, counted, texts, readings)
         readings.resolve = found._resolve
@@ -335,7 +338,7 @@ class Monitoring:
         alertmanager = self._alertmanager.url.removeprefix("http://")
         return Places(
             str(root / "targets"), str(root / "rules"), alertmanager, self.texts.address, self.texts.address,
-            self.catcher.overrides() if self.catches else {},
+            self.catcher.overrides() if self.catches else {}, self.texts.address if "/keda" in self.texts.pages else "",
         )  # fmt: skip
 
     async def _write_configuration(self, compiled: Compiled) -> None:

@@ -8,6 +8,7 @@ from stoker.lab.platform.http_addon import HttpScaledObjects, InterceptorRoutes
 from stoker.lab.platform.keda import ScaledObjects
 from stoker.lab.platform.keda_admission import plugin as keda_plugin
 from stoker.lab.platform.keda_metrics import ExternalMetrics
+from stoker.lab.platform.keda_series import KedaSeries
 from stoker.lab.platform.knative import Configurations, KnativeServices, Revisions
 from stoker.lab.platform.knative_kpa import PodAutoscalers
 from stoker.lab.platform.knative_routes import KnativeRoutes
@@ -19,15 +20,27 @@ from stoker.lab.platform.lws import LeaderWorkerSets
 from stoker.lab.platform.lws import plugin as lws_plugin
 from stoker.lab.platform.signals import Answer, Signals, Silence
 
-__all__ = ["Answer", "ExternalMetrics", "Signals", "Silence", "controllers", "listeners", "plugins"]
+__all__ = [
+    "Answer",
+    "ExternalMetrics",
+    "KedaSeries",
+    "Signals",
+    "Silence",
+    "controllers",
+    "listeners",
+    "plugins",
+]
 
 
-def controllers(local: Local, signals: Signals | None = None) -> list[Controller]:
+def controllers(
+    local: Local, signals: Signals | None = None, series: KedaSeries | None = None
+) -> list[Controller]:
     """Every controller of the platform, ready for a manager.
 
     Args:
         local: whose cluster they work in; each system writes under its own name.
         signals: metrics, brokers and traffic; None for a cluster in which nothing is heard.
+        series: takes what KEDA's operator tells Prometheus.
     """
     signals = signals or Silence()
     keda, knative, gateway, kserve, lws = (
@@ -37,7 +50,7 @@ def controllers(local: Local, signals: Signals | None = None) -> list[Controller
         GatewayClasses(gateway),
         Gateways(gateway),
         HttpRoutes(gateway),
-        ScaledObjects(keda, signals),
+        ScaledObjects(keda, signals, series),
         InterceptorRoutes(keda),
         HttpScaledObjects(keda),
         KnativeServices(knative),

@@ -23,12 +23,14 @@ from stoker.lab.platform.keda_objects import (
     set_keda,
 )
 from stoker.lab.platform.keda_poll import Poll, target_of
+from stoker.lab.platform.keda_series import KedaSeries
 from stoker.lab.platform.scales import Scale, read_scale, write_replicas
 from stoker.lab.platform.signals import Signals
-from stoker.lab.platform.triggers import read, with_targets
+from stoker.lab.platform.triggers import metric_name, read, with_targets
 from stoker.lab.status import ApiError, not_found
 from stoker.lab.store import Change
 from stoker.twin.autoscaler.keda import ScaledObject, parse_scaled_object
+from stoker.twin.autoscaler.scaledobject import RESOURCES
 
 __all__ = ["ScaledObjects"]
 
@@ -62,9 +64,10 @@ class ScaledObjects:
     name = "keda-scaledobject"
     shelves: Sequence[str] = ("scaledobjects.keda.sh", "horizontalpodautoscalers.autoscaling")
 
-    def __init__(self, local: Local, signals: Signals) -> None:
+    def __init__(self, local: Local, signals: Signals, series: KedaSeries | None = None) -> None:
         self._local = local
         self._signals = signals
+        self._series = series or KedaSeries()
         # uid -> the generation whose loop runs, and when it looks next.
         self._loops: dict[str, tuple[int, float]] = {}
         # uid -> what was checked last: nothing is checked again until that changes, or the HPA does.
@@ -84,6 +87,8 @@ class ScaledObjects:
 
     def reconcile(self, target: Target) -> float | None:
         obj = self._local.get(_API, _KIND, *target)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            self._series.forget(target)
         if obj is None:
             return None
         if obj["metadata"].get("deletionTimestamp"):
@@ -208,6 +213,8 @@ class ScaledObjects:
     def _pause(self, obj: Object, scaled: ScaledObject) -> None:
         status = obj["status"]
         was = (condition_of(obj, "Paused") or {}).get("status") == "True"
+        metadata = obj["metadata"]
+        self._series.paused((metadata["namespace"], metadata["name"]), on=scaled.paused)
         if scaled.paused or scaled.paused_in or scaled.paused_out:
             set_keda(status["conditions"], "Paused", "True", "ScaledObjectPaused", _PAUSED)
             if not was:
@@ -322,7 +329,10 @@ class ScaledObjects:
             return _SOON_S
         if started < 0:
             self._say(obj, "Normal", "KEDAScalersStarted", "Started scalers watch")
-        Poll(self._local, obj, scaled, [one for one in readings if one is not None]).run()
+        answered = [one for one in readings if one is not None]
+        Poll(self._local, obj, scaled, answered).run()
+        names = ["" if one.kind in RESOURCES else metric_name(one, namespace) for one in scaled.triggers]
+        self._series.polled((namespace, metadata["name"]), scaled, names, answered)
         self._loops[uid] = (generation, now.timestamp() + scaled.polling_s)
         return _next(scaled, float(scaled.polling_s))
 
