@@ -15,11 +15,16 @@ _SHELVES = (
     "endpointslices.discovery.k8s.io",
     "gateways.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
+    "referencegrants.gateway.networking.k8s.io",
+    "namespaces",
+    "interceptorroutes.http.keda.sh",
+    "httpscaledobjects.http.keda.sh",
     "inferencepools.inference.networking.k8s.io",
     "routes.serving.knative.dev",
     "revisions.serving.knative.dev",
     "inferenceservices.serving.kserve.io",
     "deployments.apps",
+    "statefulsets.apps",
 )
 
 

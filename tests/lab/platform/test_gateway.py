@@ -7,7 +7,7 @@ from tests.lab.controllers.world import workload
 from tests.lab.platform.world import Platform, make_platform
 
 from stoker.lab.platform import listeners
-from stoker.lab.serving.contract import Backend, Listener
+from stoker.lab.serving.contract import Backend, Listener, Rule
 
 Object = dict[str, Any]
 
@@ -200,3 +200,39 @@ def test_an_exact_host_goes_before_a_wildcard_and_a_long_path_before_a_short_one
         ("llm.example.com", "/"),
         ("*.example.com", "/"),
     ]
+
+
+def shares(rule: Rule) -> dict[str, tuple[int, int]]:
+    """By group its weight, and what its requests are answered with where nobody serves; 200 where somebody does."""
+    found = {one.group: (one.weight, 200) for one in rule.backends}
+    return found | {one.group: (one.weight, one.status) for one in rule.absent}
+
+
+def test_a_reference_that_leads_nowhere_keeps_its_share(platform: Platform) -> None:
+    run(platform, "a")
+    platform.create(service("idle"))
+    platform.create(gateway())
+    platform.local.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    elsewhere = service("secret")
+    elsewhere["metadata"]["namespace"] = "other"
+    platform.local.create(elsewhere)
+    platform.create(
+        route(
+            {"name": "a", "port": 80, "weight": 5},
+            {"name": "idle", "port": 80, "weight": 4},
+            {"name": "missing", "port": 80, "weight": 3},
+            {"name": "a", "port": 81, "weight": 2},
+            {"name": "secret", "namespace": "other", "port": 80, "weight": 1},
+            {"name": "nothing", "port": 80, "weight": 0},
+            {"name": "a", "port": 80, "weight": 6},
+        )
+    )
+    (rule,) = at_gateway(platform).rules
+    assert shares(rule) == {
+        "default/a": (11, 200),
+        "default/idle": (4, 503),
+        "default/missing": (3, 500),
+        "default/a:81": (2, 500),
+        "other/secret": (1, 500),
+    }
+    assert rule.empty_status == 500

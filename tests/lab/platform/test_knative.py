@@ -102,15 +102,15 @@ def test_traffic_is_split_between_revisions_and_requests_wait_for_them(platform:
 def test_an_idle_revision_goes_to_zero_and_a_held_request_brings_it_back(platform: Platform) -> None:
     platform.create(ksvc())
     platform.run_pods()
-    platform.told.open[RULE] = 1.0
+    platform.told.open[f"{RULE}/llm-00001"] = 1.0
     pass_time(platform, 10)
     assert replicas(platform) == 1
-    platform.told.open[RULE] = 0.0
+    platform.told.open[f"{RULE}/llm-00001"] = 0.0
     pass_time(platform, 180)
     assert replicas(platform) == 0
     assert platform.conditions(f"{API}/Revision", "llm-00001")["Active"] == ("False", "NoTraffic")
     assert platform.conditions(f"{API}/Service", "llm")["Ready"] == ("True", "")
-    platform.told.open[RULE] = 3.0
+    platform.told.open[f"{RULE}/llm-00001"] = 3.0
     pass_time(platform, 4)
     assert replicas(platform) == 1
 
@@ -118,6 +118,30 @@ def test_an_idle_revision_goes_to_zero_and_a_held_request_brings_it_back(platfor
 def test_a_burst_scales_out_by_concurrency(platform: Platform) -> None:
     platform.create(ksvc(target="10", target_utilization_percentage="100", max_scale="8"))
     platform.run_pods()
-    platform.told.open[RULE] = 45.0
+    platform.told.open[f"{RULE}/llm-00001"] = 45.0
     pass_time(platform, 10)
     assert replicas(platform) == 5
+
+
+def test_a_revision_at_zero_keeps_its_share_and_is_woken_by_it(platform: Platform) -> None:
+    platform.create(ksvc())
+    platform.run_pods()
+    pass_time(platform, 4)
+    split = [
+        {"revisionName": "llm-00002", "percent": 10},
+        {"revisionName": "llm-00001", "percent": 90},
+    ]
+    platform.change(f"{API}/Service", "llm", lambda obj: obj.update(spec=ksvc("r/a:2")["spec"]))
+    platform.run_pods()
+    pass_time(platform, 4)
+    platform.change(f"{API}/Service", "llm", lambda obj: obj["spec"].update(traffic=split))
+    platform.told.open[f"{RULE}/llm-00001"] = 1.0
+    pass_time(platform, 180)
+    assert (replicas(platform), replicas(platform, "llm-00002")) == (1, 0)
+
+    rule = next(one for one in listeners(platform.local) if one.kind == "http").rules[0]
+    assert {(one.group, one.weight) for one in rule.backends} == {("llm-00001", 90)}
+    assert {(one.group, one.weight) for one in rule.absent} == {("llm-00002", 10)}
+    platform.told.open[f"{RULE}/llm-00002"] = 1.0
+    pass_time(platform, 4)
+    assert (replicas(platform), replicas(platform, "llm-00002")) == (1, 1)

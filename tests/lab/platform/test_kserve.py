@@ -232,7 +232,7 @@ def test_knative_mode_splits_by_percent_and_promotes_when_the_percent_goes(platf
         obj["spec"]["predictor"]["canaryTrafficPercent"] = 10
         obj["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/llama-2"
 
-    platform.told.open[RULE] = 1.0
+    platform.told.open[f"{RULE}/llm-predictor-00001"] = 1.0
     platform.change(ISVC, "llm", canary)
     platform.run_pods()
     pass_time(platform, 8)

@@ -42,6 +42,37 @@ _INSTALLED = (
             "ruleNamespaceSelector": {},
         },
     },
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-operator"}},
+    {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "nvidia-dcgm-exporter", "namespace": "gpu-operator"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "nvidia-dcgm-exporter"}},
+            "template": {
+                "metadata": {"labels": {"app": "nvidia-dcgm-exporter"}},
+                "spec": {
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [
+                        {
+                            "name": "nvidia-dcgm-exporter",
+                            "image": "nvcr.io/nvidia/k8s/dcgm-exporter:4.4.2-4.7.0-ubuntu22.04",
+                            "ports": [{"name": "metrics", "containerPort": 9400}],
+                        }
+                    ],
+                },
+            },
+        },
+    },
+    {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": {"name": "dcgm", "namespace": "gpu-operator", "labels": _EVERYTHING["matchLabels"]},
+        "spec": {
+            "selector": {"matchLabels": {"app": "nvidia-dcgm-exporter"}},
+            "podMetricsEndpoints": [{"port": "metrics", "interval": "15s"}],
+        },
+    },
     {
         "apiVersion": "v1",
         "kind": "Service",
@@ -160,6 +191,10 @@ def test_load_takes_the_warm_tier_from_one_to_all_and_its_end_brings_it_back(ben
     target = bench.threshold("chat", "llama")
     assert told is not None
     assert told > 3 * target, "what KEDA read is what asks for four"
+    # The exporter's own pod labels stand aside for those of the target.
+    busy = bench.value('max(max_over_time(DCGM_FI_DEV_GPU_UTIL{exported_namespace="chat"}[1h]))')
+    assert busy is not None
+    assert busy > 50
     # Every answer was counted by the replica that gave it, on the page that Prometheus reads.
     finished = until(
         lambda: bench.value('sum(vllm:request_success_total{model_name="llama"})') == counts[200] or None, 30

@@ -385,8 +385,10 @@ def test_a_service_and_a_gateway_lead_to_pods(serving: Serving, addresses: Itera
 
     named = sorted(call(service, 80, "GET", "/")[1] for _ in range(6))
     assert [b"w0", b"w0", b"w1", b"w1", b"w2", b"w2"] == [each.split()[0] for each in named]
-    split = [call(gateway, 80, "GET", "/x")[1].split()[0] for _ in range(8)]
-    assert (6, 2) == (split.count(b"w0"), split.count(b"w1"))
+    split = [call(gateway, 80, "GET", "/x")[1].split()[0] for _ in range(400)]
+    # Five standard deviations around one in four.
+    assert abs(split.count(b"w1") - 100) < 5 * (400 * 0.25 * 0.75) ** 0.5
+    assert 400 == split.count(b"w0") + split.count(b"w1")
     assert 503 == call(gateway, 80, "GET", "/none/x")[0]
 
     answers: list[tuple[int, bytes]] = []

@@ -1,9 +1,12 @@
 """Scripts that end, routes that share traffic: the parts that need no process."""
 
+from collections import Counter
+from random import Random
+
 import pytest
 from tests.lab.serving.test_launch import run
 
-from stoker.lab.serving.contract import Backend, Rule
+from stoker.lab.serving.contract import Absent, Backend, Rule
 from stoker.lab.serving.dcgm import Exporter, model_name
 from stoker.lab.serving.devices import Devices
 from stoker.lab.serving.routing import matches, pick
@@ -84,14 +87,23 @@ def test_rules_match_by_host_path_and_headers(
 
 def test_groups_share_requests_by_weight_and_members_take_turns() -> None:
     stable = tuple(Backend("127.0.0.2", port, 90, "stable") for port in range(3))
-    choose = pick((*stable, Backend("127.0.0.3", 1, 10, "canary"), Backend("127.0.0.4", 1, 0, "off")))
+    backends = (*stable, Backend("127.0.0.3", 1, 10, "canary"), Backend("127.0.0.4", 1, 0, "off"))
+    choose = pick(backends, (Absent(100, "gone", 500),), Random(1))  # noqa: S311
 
-    chosen = [choose() for _ in range(100)]
+    chosen = [choose() for _ in range(10_000)]
 
-    assert 10 == sum(each.group == "canary" for each in chosen)
-    assert {30} == {sum(each == member for each in chosen) for member in stable}
-    longest = max("".join("c" if each.group == "canary" else "s" for each in chosen).split("c"), key=len)
-    assert len(longest) <= 10  # interleaved, not one block after the other
+    counts = Counter(each.group for each in chosen)
+    # Four standard deviations of a binomial each.
+    assert abs(counts["stable"] - 4500) < 4 * (10_000 * 0.45 * 0.55) ** 0.5
+    assert abs(counts["canary"] - 500) < 4 * (10_000 * 0.05 * 0.95) ** 0.5
+    assert abs(counts["gone"] - 5000) < 4 * (10_000 * 0.5 * 0.5) ** 0.5
+    assert 0 == counts["off"]
+    turns = [each.port for each in chosen if isinstance(each, Backend) and each.group == "stable"]
+    assert [0, 1, 2, 0, 1, 2] == turns[:6]
+    assert "canary" == choose("canary").group
+    assert choose("off").group in {"stable", "canary", "gone"}, (
+        "who waited for a group without a share goes elsewhere"
+    )
 
 
 def test_the_exporter_tells_of_every_gpu_and_its_pod() -> None:

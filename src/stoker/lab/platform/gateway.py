@@ -18,7 +18,16 @@ from stoker.lab.platform.owned import ensure
 from stoker.lab.status import ApiError
 from stoker.lab.store import Change
 
-__all__ = ["API", "GATEWAY_LABEL", "GatewayClasses", "Gateways", "HttpRoutes", "attached", "hostnames_of"]
+__all__ = [
+    "API",
+    "GATEWAY_LABEL",
+    "GatewayClasses",
+    "Gateways",
+    "HttpRoutes",
+    "attached",
+    "hostnames_of",
+    "is_granted",
+]
 
 Object = dict[str, Any]
 
@@ -316,7 +325,7 @@ class HttpRoutes:
                 api_version = {"Service": "v1", "InferencePool": "inference.networking.k8s.io/v1"}.get(kind)
                 if api_version is None:
                     return "InvalidKind", f"Kind {kind} is no backend here"
-                if space != own and not self._is_granted(own, space, kind, one["name"]):
+                if space != own and not is_granted(self._local, own, space, kind, one["name"]):
                     return (
                         "RefNotPermitted",
                         f"Backend ref to {kind} {space}/{one['name']} not permitted by any ReferenceGrant.",
@@ -325,15 +334,17 @@ class HttpRoutes:
                     return "BackendNotFound", f"{kind} {space}/{one['name']} not found"
         return "", ""
 
-    def _is_granted(self, own: str, space: str, kind: str, name: str) -> bool:
-        for grant in self._local.list("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", space):
-            spec = grant["spec"]
-            if any(
-                one["kind"] == "HTTPRoute" and one["group"] == _GROUP and one["namespace"] == own
-                for one in spec["from"]
-            ) and any(one["kind"] == kind and one.get("name") in {None, name} for one in spec["to"]):
-                return True
-        return False
+
+def is_granted(local: Local, own: str, space: str, kind: str, name: str) -> bool:
+    """Whether routes of the namespace ``own`` may name an object of the namespace ``space``."""
+    for grant in local.list("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", space):
+        spec = grant["spec"]
+        if any(
+            one["kind"] == "HTTPRoute" and one["group"] == _GROUP and one["namespace"] == own
+            for one in spec["from"]
+        ) and any(one["kind"] == kind and one.get("name") in {None, name} for one in spec["to"]):
+            return True
+    return False
 
 
 def _worst(reasons: Sequence[str]) -> str:

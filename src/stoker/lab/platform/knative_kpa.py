@@ -1,7 +1,7 @@
 """Knative's pod autoscaler: every two seconds the open requests of a revision, and the replicas that follow.
 
 Sources: knative/serving v1.23 pkg/reconciler/autoscaling/kpa/{kpa,scaler}.go. The algorithm is the twin's
-(`stoker.twin.autoscaler.knative`). Requests are those that the lab's ingress has open for a route, by the revision's share.
+(`stoker.twin.autoscaler.knative`). Requests are those of the revision that the lab's ingress holds or waits for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from stoker.errors import StokerError
 from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
 from stoker.lab.platform.conditions import set_knative, summarise
-from stoker.lab.platform.knative_routes import rule_of, share_of
+from stoker.lab.platform.knative_routes import revision_rule, routes_to
 from stoker.lab.platform.owned import mentions
 from stoker.lab.platform.scales import Place, write_replicas
 from stoker.lab.platform.signals import Signals
@@ -75,16 +75,14 @@ class PodAutoscalers:
 
     def _decide(self, obj: Object, state: KpaState, ready: int, current: int, now: float) -> int:
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
-        shares = list(share_of(self._local, namespace, name))
-        open_requests = sum(
-            self._signals.requests(rule_of(namespace, route)) * share for route, share in shares
-        )
+        routes = list(routes_to(self._local, namespace, name))
+        open_requests = sum(self._signals.requests(revision_rule(namespace, route, name)) for route in routes)
         annotations = obj["metadata"].get("annotations") or {}
         try:
             spec = KpaSpec.from_annotations(annotations, int(obj["spec"].get("containerConcurrency") or 0))
         except StokerError:
             return current  # it scales by what the twin does not count: its count stays
-        if not shares and state.initialized:
+        if not routes and state.initialized:
             # No route leads to the revision any more; it goes to zero whatever its bounds say.
             spec = replace(spec, reachable=False)
         return decide(spec, state, open_requests, ready, current, now)

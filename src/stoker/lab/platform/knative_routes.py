@@ -12,10 +12,10 @@ from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
 from stoker.lab.platform.conditions import find, set_knative, summarise
 from stoker.lab.platform.owned import ensure
-from stoker.lab.serving.contract import Backend, Rule
+from stoker.lab.serving.contract import Absent, Backend, Rule
 from stoker.lab.store import Change
 
-__all__ = ["API", "INGRESS", "KnativeRoutes", "knative_rules", "rule_of", "share_of"]
+__all__ = ["API", "INGRESS", "KnativeRoutes", "knative_rules", "revision_rule", "routes_to", "rule_of"]
 
 Object = dict[str, Any]
 
@@ -31,20 +31,18 @@ def rule_of(namespace: str, route: str) -> str:
     return f"{_GROUP}/{namespace}/{route}"
 
 
-def share_of(local: Local, namespace: str, revision: str) -> Iterator[tuple[str, float]]:
-    """Routes that lead to a revision, and which share of their requests."""
+def revision_rule(namespace: str, route: str, revision: str) -> str:
+    """Under which name open requests of one revision of a route are counted."""
+    return f"{rule_of(namespace, route)}/{revision}"
+
+
+def routes_to(local: Local, namespace: str, revision: str) -> Iterator[str]:
+    """Routes that lead to a revision, whatever share of their requests it gets."""
     for route in local.list(API, "Route", namespace):
-        percent = sum(
-            int(one.get("percent") or 0)
-            for one in (route.get("status") or {}).get("traffic") or ()
-            if one.get("revisionName") == revision
-        )
-        if percent:
-            yield route["metadata"]["name"], percent / 100
-        elif any(
+        if any(
             one.get("revisionName") == revision for one in (route.get("status") or {}).get("traffic") or ()
         ):
-            yield route["metadata"]["name"], 0.0
+            yield route["metadata"]["name"]
 
 
 class KnativeRoutes:
@@ -197,7 +195,14 @@ def _placeholder(route: Object) -> Object:
 
 
 def knative_rules(local: Local, endpoints: Callable[..., Iterable[Backend]]) -> Iterator[Rule]:
-    """A rule for each Route, and for each tag of it; a split is by percent, and requests wait while nobody is ready."""
+    """A rule for each Route, and for each tag of it.
+
+    A split is by percent. Requests wait while nobody of their revision is ready: the activator holds them for that one alone.
+    """
+
+    def members(space: str, revision: str, percent: int) -> tuple[Backend, ...]:
+        return tuple(endpoints(space, f"{revision}-private", None, percent, revision))
+
     for route in local.list(API, "Route"):
         space, name = route["metadata"]["namespace"], route["metadata"]["name"]
         status = route.get("status") or {}
@@ -205,25 +210,25 @@ def knative_rules(local: Local, endpoints: Callable[..., Iterable[Backend]]) -> 
         host = str(status.get("url") or "").partition("://")[2]
         for one in traffic:
             if one.get("url"):
+                tagged = members(space, one["revisionName"], 1)
                 yield Rule(
-                    backends=tuple(
-                        endpoints(space, f"{one['revisionName']}-private", None, 1, one["revisionName"])
-                    ),
+                    backends=tagged,
+                    absent=() if tagged else (Absent(1, one["revisionName"]),),
                     hosts=(one["url"].partition("://")[2],),
                     holds=True,
                     name=rule_of(space, name),
                 )
-        backends = [
-            backend
-            for one in traffic
-            if one.get("percent")
-            for backend in endpoints(
-                space, f"{one['revisionName']}-private", None, one["percent"], one["revisionName"]
-            )
-        ]
+        shares: dict[str, int] = {}
+        for one in traffic:
+            if one.get("percent"):
+                shares[one["revisionName"]] = shares.get(one["revisionName"], 0) + int(one["percent"])
+        ready = {revision: members(space, revision, percent) for revision, percent in shares.items()}
         local_hosts = (f"{name}.{space}.svc.cluster.local", f"{name}.{space}.svc", f"{name}.{space}")
         yield Rule(
-            backends=tuple(backends),
+            backends=tuple(backend for found in ready.values() for backend in found),
+            absent=tuple(
+                Absent(shares[revision], revision) for revision, found in ready.items() if not found
+            ),
             hosts=tuple(dict.fromkeys((host, *local_hosts))) if host else local_hosts,
             holds=True,
             name=rule_of(space, name),

@@ -15,10 +15,10 @@ from typing import Any
 from stoker.kube.selectors import matches
 from stoker.lab.control.local import Local
 from stoker.lab.controllers.objects import is_ready
-from stoker.lab.platform.gateway import API, GATEWAY_LABEL, attached, hostnames_of
+from stoker.lab.platform.gateway import API, GATEWAY_LABEL, attached, hostnames_of, is_granted
 from stoker.lab.platform.knative_routes import INGRESS, knative_rules
 from stoker.lab.platform.triggers import route_rule
-from stoker.lab.serving.contract import Backend, Listener, Rule
+from stoker.lab.serving.contract import Absent, Backend, Listener, Rule
 
 __all__ = ["listeners"]
 
@@ -103,7 +103,7 @@ class _Listeners:
                     for address in endpoint["addresses"]:
                         yield Backend(address, number, weight, group or f"{space}/{name}")
 
-    def _pool(self, space: str, name: str, weight: int) -> Iterator[Backend]:
+    def _pool(self, space: str, name: str, weight: int, group: str) -> Iterator[Backend]:
         pool = self._local.get("inference.networking.k8s.io/v1", "InferencePool", space, name)
         if pool is None:
             return
@@ -115,7 +115,7 @@ class _Listeners:
                 and matches(pool["spec"]["selector"], pod["metadata"].get("labels") or {})
             ):
                 for port in pool["spec"]["targetPorts"]:
-                    yield Backend(address, port["number"], weight, f"{space}/{name}")
+                    yield Backend(address, port["number"], weight, group)
 
     # --- gateways -----------------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ class _Listeners:
         label = f"{metadata['namespace']}/{metadata['name']}"
         for number, rule in enumerate(route["spec"].get("rules") or ()):
             held = self._held_by(rule)
-            backends, has_invalid = self._backends(route, rule)
+            backends, absent = self._backends(route, rule)
             matches_of: list[Object] = rule.get("matches") or [{}]
             for match in matches_of:
                 path = match.get("path") or {}
@@ -167,26 +167,53 @@ class _Listeners:
                         hosts=hosts,
                         path=prefix,
                         headers=headers,
-                        empty_status=500 if has_invalid else 503,
+                        absent=absent,
+                        # No reference at all, or none with a share.
+                        empty_status=500,
                         rewrite_path=rewrite,
                         name=label,
                     ),
                 )
 
-    def _backends(self, route: Object, rule: Object) -> tuple[tuple[Backend, ...], bool]:
-        """Backends by weight, and whether a reference leads nowhere."""
-        found: list[Backend] = []
-        has_invalid = False
+    def _backends(self, route: Object, rule: Object) -> tuple[tuple[Backend, ...], tuple[Absent, ...]]:
+        """Backends by weight, and the shares that lead nowhere: 500 for a reference that is invalid, 503 for nobody ready."""
+        own = route["metadata"]["namespace"]
+        weights: dict[tuple[str, str, str, int | None], int] = {}
         for one in rule.get("backendRefs") or ():
-            space = one.get("namespace") or route["metadata"]["namespace"]
-            weight = int(one.get("weight", 1))
-            if one.get("kind", "Service") == "InferencePool":
-                found.extend(self._pool(space, one["name"], weight))
-            elif (space, one["name"]) not in self._services:
-                has_invalid = True
-            elif weight:
-                found.extend(self.endpoints(space, one["name"], one.get("port"), weight))
-        return tuple(found), has_invalid
+            key = (one.get("kind") or "Service", one.get("namespace") or own, one["name"], one.get("port"))
+            weights[key] = weights.get(key, 0) + int(one.get("weight", 1))
+        found: list[Backend] = []
+        absent: list[Absent] = []
+        groups: set[str] = set()
+        for (kind, space, name, port), weight in weights.items():
+            if not weight:
+                continue
+            group = f"{space}/{name}" if f"{space}/{name}" not in groups else f"{space}/{name}:{port}"
+            groups.add(group)
+            members = self._members(own, (kind, space, name, port), weight, group)
+            if members:
+                found.extend(members)
+            else:
+                absent.append(Absent(weight, group, 500 if members is None else 503))
+        return tuple(found), tuple(absent)
+
+    def _members(
+        self, own: str, reference: tuple[str, str, str, int | None], weight: int, group: str
+    ) -> list[Backend] | None:
+        """Who answers for a reference; None where it is invalid."""
+        kind, space, name, port = reference
+        if space != own and not is_granted(self._local, own, space, kind, name):
+            return None
+        if kind == "InferencePool":
+            if self._local.get("inference.networking.k8s.io/v1", "InferencePool", space, name) is None:
+                return None
+            return list(self._pool(space, name, weight, group))
+        service = self._services.get((space, name))
+        if kind != "Service" or service is None:
+            return None
+        if port not in {one["port"] for one in service["spec"].get("ports") or ()}:
+            return None
+        return list(self.endpoints(space, name, port, weight, group))
 
     # --- KEDA's interceptor -------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 __all__ = [
+    "Absent",
     "Backend",
     "ContainerLog",
     "ContainerState",
@@ -75,12 +76,20 @@ class StopContainer(_Message, frozen=True, tag="stop"):
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """Where requests of a rule may go. ``weight`` as in a route; within one weight round robin."""
+    """Where requests of a rule may go. ``weight`` is that of its group, which has one; within a group round robin."""
 
     address: str
     port: int
     weight: int = 1
     group: str = ""
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """A share of a rule's requests that nobody can answer: they get ``status``, or are held where the rule holds."""
+
+    weight: int
+    group: str
+    status: int = 503
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,12 +99,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         hosts: Host headers that match, ``*`` prefixes allowed; none match all.
         path: prefix of the path.
         headers: exact matches.
-        backends: none: the listener answers 503 (500 where `empty_status` says so).
-        holds: requests are held while no backend is ready, and counted as `held`; KEDA's interceptor and Knative's activator do.
+        backends: who may answer, in groups by weight.
+        absent: groups of which nobody can.
+        empty_status: what is answered where no group has a share.
+        holds: requests are held while no backend is ready, and counted (`Held`); KEDA's interceptor and Knative's activator do.
         rewrite_path: replaces the matched prefix; None leaves it.
     """
 
     backends: tuple[Backend, ...] = ()
+    absent: tuple[Absent, ...] = ()
     hosts: tuple[str, ...] = ()
     path: str = "/"
     headers: dict[str, str] = {}
@@ -164,7 +176,7 @@ class ContainerLog(_Message, frozen=True, tag="log"):
 
 
 class Held(_Message, frozen=True, tag="held"):
-    """Requests that a holding rule holds now, by the rule's name; sent when it changes."""
+    """Requests under holding rules now, held or being answered: by the rule's name, and by ``<name>/<group>``; sent when it changes."""
 
     counts: dict[str, int]
 

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Final, cast
 
+from stoker.lab.serving.contract import Backend
 from stoker.lab.serving.routing import pick
 
 __all__ = ["Forwarder"]
@@ -90,6 +91,7 @@ class Forwarder:
                 incoming.transport.abort()
             return
         backend = self.choose()
+        assert isinstance(backend, Backend)  # noqa: S101 - a Service has endpoints only
         try:
             async with asyncio.timeout(_CONNECT_S):
                 made: Any = await asyncio.get_running_loop().create_connection(

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Final, Literal, cast
 
 from stoker.lab.serving.clock import Clock, Timer, WallClock
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 _LAST_LINES: Final = 20
 _DISKS: Final = "weights-on-disk.json"
+# Requests come and go by the hundred: those who count them look less often.
+_COUNT_S: Final = 0.02
 _MOST_LINE: Final = 16 * 2**20  # a pod with everything in it is far smaller
 
 
@@ -124,15 +127,20 @@ class Serving:
         clock: the lab's.
         send: takes a message for the nodes.
         disks: the file that remembers which weights lie where; None forgets with the process.
+        rng: of the shares of routes; None for what cannot be foreseen.
     """
 
     def __init__(
-        self, clock: WallClock, send: Callable[[FromServing], None], disks: Path | None = None
+        self,
+        clock: WallClock,
+        send: Callable[[FromServing], None],
+        disks: Path | None = None,
+        rng: Random | None = None,
     ) -> None:
         self.clock, self.send = clock, send
         self.disks = Disks(disks)
         self.devices = Devices()
-        self.listeners = Listeners(clock, self._held)
+        self.listeners = Listeners(clock, self._held, rng or Random())  # noqa: S311 - shares of traffic are no secrets
         self.containers: dict[str, _Container] = {}
         self._unsent: dict[_Container, None] = {}
         self._is_flushing = self._is_counting = False
@@ -208,7 +216,7 @@ class Serving:
     def _held(self) -> None:
         if not self._is_counting:
             self._is_counting = True
-            asyncio.get_running_loop().call_soon(self._count)
+            asyncio.get_running_loop().call_later(_COUNT_S, self._count)
 
     def _count(self) -> None:
         self._is_counting = False

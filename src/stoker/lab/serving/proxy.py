@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any, Final, cast
 
 import httptools
 
 from stoker.lab.serving.clock import Clock, Timer
-from stoker.lab.serving.contract import Backend, Listener, Rule
+from stoker.lab.serving.contract import Absent, Backend, Listener, Rule
 from stoker.lab.serving.forwarder import Forwarder
 from stoker.lab.serving.http import Exchange, HttpServer
 from stoker.lab.serving.routing import matches, pick
@@ -22,6 +24,7 @@ _HOLD_S: Final = (
 )
 _CONNECT_S: Final = 3.0
 _RETRY_S: Final = 0.5
+_RESET: Final = b"upstream connect error or disconnect/reset before headers"
 _HOPS: Final = frozenset(("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
                           "transfer-encoding", "upgrade", "expect", "content-length"))  # fmt: skip
 
@@ -29,9 +32,9 @@ _HOPS: Final = frozenset(("connection", "keep-alive", "proxy-authenticate", "pro
 class _Path:
     """A rule with its memory: whose turn it is, and who waits."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, rng: Random) -> None:
         self.rule = rule
-        self.choose = pick(rule.backends)
+        self.choose = pick(rule.backends, rule.absent, rng)
         self.held: dict[_Forward, None] = {}
 
 
@@ -40,22 +43,26 @@ class Listeners:
 
     Args:
         clock: the lab's.
-        held: called when the number of requests that are held changes.
+        changed: called when the number of open requests under holding rules changes.
+        rng: decides which group of a rule gets a request.
     """
 
-    def __init__(self, clock: Clock, held: Callable[[], None]) -> None:
-        self.clock, self.changed = clock, held
+    def __init__(self, clock: Clock, changed: Callable[[], None], rng: Random) -> None:
+        self.clock, self.changed, self.rng = clock, changed, rng
+        # Open requests by the rule's name, and by its name and group.
+        self.open: Counter[str] = Counter()
         self._http: dict[tuple[str, int], _Gateway] = {}
         self._tcp: dict[tuple[str, int], Forwarder] = {}
 
     def counts(self) -> dict[str, int]:
-        """Requests held now, by the name of their rule; rules that hold nobody have 0."""
-        found: dict[str, int] = {}
-        for gateway in self._http.values():
-            for path in gateway.paths:
-                if path.rule.holds and path.rule.name:
-                    found[path.rule.name] = found.get(path.rule.name, 0) + len(path.held)
-        return found
+        """Requests that are held or being answered now, see `Held`; holding rules without any have 0."""
+        found = {
+            path.rule.name: 0
+            for gateway in self._http.values()
+            for path in gateway.paths
+            if path.rule.holds and path.rule.name
+        }
+        return found | {name: count for name, count in self.open.items() if count}
 
     async def set(self, listeners: tuple[Listener, ...]) -> None:
         """There are these now, and no others. Connections that are open go on."""
@@ -116,7 +123,7 @@ class _Gateway:
     def set(self, rules: tuple[Rule, ...]) -> None:
         """New rules; who is held under a rule of the same name goes on waiting there, or goes to its backends now."""
         old = self.paths
-        self.paths = [_Path(rule) for rule in rules]
+        self.paths = [_Path(rule, self.listeners.rng) for rule in rules]
         for path in self.paths:
             before = next((each for each in old if each.rule == path.rule), None)
             if before is not None:
@@ -140,7 +147,7 @@ class _Gateway:
         for path in self.paths:
             for forward in list(path.held):
                 forward.leave()
-                forward.exchange.respond(503, b"no healthy upstream", "text/plain")
+                forward.refuse(503, b"no healthy upstream")
 
 
 class _Forward(asyncio.Protocol):
@@ -150,6 +157,8 @@ class _Forward(asyncio.Protocol):
         self.exchange = exchange
         self._gateway = gateway
         self._path: _Path | None = None
+        self._group: str | None = None
+        self._counted: tuple[str, ...] = ()
         self._since = gateway.listeners.clock.now()
         self._timer: Timer | None = None
         self._retry: asyncio.TimerHandle | None = None
@@ -169,24 +178,57 @@ class _Forward(asyncio.Protocol):
             return
         path = self._path = self._gateway.path_of(self.exchange)
         if path is None:
-            self.exchange.respond(404, b"", "text/plain")
-        elif path.choose:
-            self._tried = 0
-            self._try(path)
-        elif path.rule.holds:
+            self.refuse(404, b"")
+            return
+        if not path.choose:
+            self._wait_or_refuse(path, path.rule.empty_status)
+            return
+        # Who waits for a group waits for that one, however its backends come and go.
+        chosen = path.choose(self._group)
+        self._group = chosen.group
+        if isinstance(chosen, Absent):
+            self._wait_or_refuse(path, chosen.status)
+            return
+        self._tried = 0
+        self._count(path)
+        self._try(path, chosen)
+
+    def _wait_or_refuse(self, path: _Path, status: int) -> None:
+        if path.rule.holds:
+            self._count(path)
             self._hold(path)
         else:
-            self.exchange.respond(path.rule.empty_status, b"no healthy upstream", "text/plain")
+            self.refuse(status, b"no healthy upstream")
+
+    def refuse(self, status: int, body: bytes) -> None:
+        """Answer without a backend."""
+        self._uncount()
+        self.exchange.respond(status, body, "text/plain")
+
+    def _count(self, path: _Path) -> None:
+        """Be one of the open requests of a rule that holds, and of its group."""
+        name = path.rule.name if path.rule.holds else ""
+        wanted = (name, *((f"{name}/{self._group}",) if self._group else ())) if name else ()
+        if wanted != self._counted:
+            self._uncount()
+            self._counted = wanted
+            self._gateway.listeners.open.update(wanted)
+            self._gateway.listeners.changed()
+
+    def _uncount(self) -> None:
+        if self._counted:
+            self._gateway.listeners.open.subtract(self._counted)
+            self._counted = ()
+            self._gateway.listeners.changed()
 
     def _hold(self, path: _Path) -> None:
         path.held[self] = None
         clock = self._gateway.listeners.clock
         self._timer = clock.at(self._since + _HOLD_S, self._give_up)
-        self._gateway.listeners.changed()
 
     def _give_up(self) -> None:
         self.leave()
-        self.exchange.respond(504, b"activator request timeout", "text/plain")
+        self.refuse(504, b"activator request timeout")
 
     def leave(self) -> None:
         """Be held no longer."""
@@ -196,19 +238,20 @@ class _Forward(asyncio.Protocol):
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._path is not None and self._path.held.pop(self, 0) is None:
-            self._gateway.listeners.changed()
+        if self._path is not None:
+            self._path.held.pop(self, None)
 
     def _gone(self) -> None:
         self.leave()
+        self._uncount()
         self._is_done = True
         if self._work is not None:
             self._work.cancel()
         if self._transport is not None:
             self._transport.abort()
 
-    def _try(self, path: _Path) -> None:
-        self._work = asyncio.ensure_future(self._connect(path, path.choose()))
+    def _try(self, path: _Path, backend: Backend) -> None:
+        self._work = asyncio.ensure_future(self._connect(path, backend))
 
     async def _connect(self, path: _Path, backend: Backend) -> None:
         loop = asyncio.get_running_loop()
@@ -219,19 +262,18 @@ class _Forward(asyncio.Protocol):
             self._refused(path)
 
     def _refused(self, path: _Path) -> None:
-        """The backend is not there (yet, or any more): the next one, or wait and look again."""
+        """The backend is not there (yet, or any more): the next one of its group, or wait and look again."""
         self._tried += 1
         if self.exchange.is_over:
             return
-        if self._tried < len(path.choose):
-            self._try(path)
+        group = self._group or ""
+        if self._tried < path.choose.size(group) and isinstance(following := path.choose(group), Backend):
+            self._try(path, following)
         elif path.rule.holds:
             self._hold(path)
             self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._again)
         else:
-            self.exchange.respond(
-                503, b"upstream connect error or disconnect/reset before headers", "text/plain"
-            )
+            self.refuse(503, _RESET)
 
     def _again(self) -> None:
         self.leave()
@@ -287,11 +329,10 @@ class _Forward(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._has_begun:
+            self._uncount()
             self.exchange.cut()
         else:
-            self.exchange.respond(
-                503, b"upstream connect error or disconnect/reset before headers", "text/plain"
-            )
+            self.refuse(503, _RESET)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
@@ -327,6 +368,7 @@ class _Forward(asyncio.Protocol):
     def _finish(self, *, keep: bool) -> None:
         if not self._is_done:
             self._is_done = True
+            self._uncount()
             self.exchange.end(keep=keep)
             if self._transport is not None:
                 self._transport.close()

@@ -1,8 +1,11 @@
 """Whose a request is, and which backend gets it."""
 
+from bisect import bisect_right
 from collections import deque
+from itertools import accumulate
+from random import Random
 
-from stoker.lab.serving.contract import Backend, Rule
+from stoker.lab.serving.contract import Absent, Backend, Rule
 
 __all__ = ["matches", "pick"]
 
@@ -27,29 +30,41 @@ def _host(pattern: str, name: str) -> bool:
 
 
 class pick:  # noqa: N801 - used as a function that remembers
-    """Chooses backends: groups by their weights, evenly interleaved; within a group one after the other."""
+    """Chooses backends: a group at random by the weights, as Envoy does; within a group one after the other.
 
-    def __init__(self, backends: tuple[Backend, ...]) -> None:
-        groups: dict[tuple[str, int], list[Backend]] = {}
-        for backend in backends:
-            if backend.weight > 0:
-                groups.setdefault((backend.group, backend.weight), []).append(backend)
-        self._groups = [(weight, deque(members)) for (_, weight), members in groups.items()]
-        self._credit = [0] * len(self._groups)
+    Args:
+        backends: those of a group have one weight.
+        absent: groups without backends.
+        rng: decides between groups; needed where there are several.
+    """
+
+    def __init__(
+        self, backends: tuple[Backend, ...], absent: tuple[Absent, ...] = (), rng: Random | None = None
+    ) -> None:
+        self._rng = rng
+        self._groups: dict[str, deque[Backend | Absent]] = {}
+        every: tuple[Backend | Absent, ...] = (*backends, *absent)
+        for each in every:
+            if each.weight > 0:
+                self._groups.setdefault(each.group, deque()).append(each)
+        self._names = list(self._groups)
+        if rng is None and len(self._names) > 1:
+            raise ValueError("several groups and nobody who draws")
+        self._bounds = list(accumulate(self._groups[name][0].weight for name in self._names))
 
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    def __call__(self) -> Backend:
-        total = 0
-        for place, (weight, _) in enumerate(self._groups):
-            self._credit[place] += weight
-            total += weight
-        best = max(range(len(self._credit)), key=self._credit.__getitem__)
-        self._credit[best] -= total
-        members = self._groups[best][1]
+    def __call__(self, group: str | None = None) -> Backend | Absent:
+        """The next of a group; of one by its weight where the group is None or has no share any more."""
+        if group is None or group not in self._groups:
+            group = self._names[0]
+            if self._rng is not None:
+                group = self._names[bisect_right(self._bounds, self._rng.random() * self._bounds[-1])]
+        members = self._groups[group]
         members.rotate(-1)
         return members[-1]
 
-    def __len__(self) -> int:
-        return sum(len(members) for _, members in self._groups)
+    def size(self, group: str) -> int:
+        """How many members a group has."""
+        return len(self._groups.get(group, ()))
