@@ -12,7 +12,7 @@ class LateSignals:
 
     Attributes:
         monitoring: who answers queries.
-        open_requests: by rule, what it holds and what it is answering.
+        open_requests: what each rule holds and is answering, see `stoker.lab.serving.contract.Held`.
     """
 
     def __init__(self) -> None:
@@ -24,6 +24,10 @@ class LateSignals:
 
     def queue(self, kind: str, metadata: Mapping[str, str]) -> Answer | None:
         return self.monitoring.queue(kind, metadata)
+
+    def set_open(self, counts: dict[str, int]) -> None:
+        """What is open now; whatever is not named has nothing open."""
+        self.open_requests = counts
 
     def requests(self, name: str) -> float:
         return float(self.open_requests.get(name, 0))

@@ -209,8 +209,8 @@ def test_a_version_without_ready_pods_answers_503_for_its_share(
     apps.patch_namespaced_deployment_scale("canary", space, {"spec": {"replicas": 1}})
 
 
-def _isvc(model: str, percent: int | None = None) -> dict[str, Any]:
-    predictor: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 1, "containers": [{
+def _isvc(model: str, percent: int | None = None, least: int = 1) -> dict[str, Any]:
+    predictor: dict[str, Any] = {"minReplicas": least, "maxReplicas": 1, "containers": [{
         "name": "kserve-container",
         "image": "vllm/vllm-openai:v0.11.0",
         "args": ["--model=meta-llama/Llama-3.2-1B", f"--served-model-name={model}", "--port=8080"],
@@ -227,6 +227,7 @@ def _isvc(model: str, percent: int | None = None) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_kserves_canary_gets_its_percent_in_knative_mode(api: client.ApiClient) -> None:
     space = namespace_of(api, "canary")
     custom = client.CustomObjectsApi(api)
@@ -257,3 +258,39 @@ def test_kserves_canary_gets_its_percent_in_knative_mode(api: client.ApiClient) 
     served = Counter(one.json()["data"][0]["id"] for one in answers)
     assert _is_share(served["new"], 0.1), served
     assert _REQUESTS == served["old"] + served["new"]
+
+
+@pytest.mark.slow
+def test_a_revision_at_work_stays_and_an_idle_one_goes_to_zero(api: client.ApiClient) -> None:
+    space = namespace_of(api, "sleeper")
+    custom, apps = client.CustomObjectsApi(api), client.AppsV1Api(api)
+    custom.create_namespaced_custom_object(
+        "serving.kserve.io", "v1beta1", space, "inferenceservices", _isvc("llm", least=0)
+    )
+
+    def replicas() -> int:
+        found = apps.list_namespaced_deployment(space).items
+        return int(found[0].spec.replicas) if found else -1
+
+    assert until(lambda: replicas() == 0, 120)
+    ingress = client.CoreV1Api(api).read_namespaced_service("kourier", "kourier-system").spec.cluster_ip
+    asked = {"model": "llm", "prompt": "x", "max_tokens": 30_000, "ignore_eos": True}
+    seen: list[int] = []
+
+    async def work() -> httpx2.Response:
+        """One request of several minutes, far beyond the window in which an idle revision would go."""
+        headers = {"host": f"llm-predictor.{space}.svc.cluster.local"}
+        async with httpx2.AsyncClient(timeout=120, trust_env=False, headers=headers) as web:
+            asking = asyncio.create_task(web.post(f"http://{ingress}/v1/completions", json=asked))
+            while not asking.done():
+                seen.append(await asyncio.to_thread(replicas))
+                await asyncio.sleep(0.2)
+            return await asking
+
+    answer = asyncio.run(work())
+
+    assert 200 == answer.status_code, answer.text
+    assert 30_000 == answer.json()["usage"]["completion_tokens"]
+    awake = seen[seen.index(1) :]
+    assert {1} == set(awake), seen
+    assert until(lambda: replicas() == 0, 60)
