@@ -43,6 +43,7 @@ def heard() -> list[str]:
 @pytest.fixture
 def page(browser: Browser, heard: list[str]) -> Iterator[Page]:
     found = browser.new_page(viewport={"width": 360, "height": 780}, color_scheme="light")
+    found.set_default_timeout(120_000)  # a loaded machine is slow, not wrong
     found.on("console", lambda message: heard.append(message.text))
     found.on("pageerror", lambda error: heard.append(str(error)))
     found.on("request", lambda request: heard.append(request.url))
