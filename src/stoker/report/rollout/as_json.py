@@ -21,7 +21,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "measured_on": evidence.measured_on,
         "gates": {
             **{verdict.value: count for verdict, count in report.verdicts.items()},
-            "results": [_gate(gate) for gates in report.phases.values() for gate in gates],
+            "results": [_gate(gate) for gate in report.gates],
         },
         "windows": {phase: _window(window) for phase, window in windows.items()},
         "price": None

@@ -57,7 +57,7 @@ def claim_rows(report: Report) -> list[list[str]]:
 
 def gate_rows(report: Report) -> list[list[str]]:
     """Verdict, id, begin, how long it took, reason."""
-    return [_gate(gate) for gates in report.phases.values() for gate in gates]
+    return [_gate(gate) for gate in report.gates]
 
 
 def _gate(gate: Gate) -> list[str]:

@@ -45,6 +45,11 @@ class Report:
     def verdicts(self) -> Mapping[Verdict, int]:
         return {verdict: sum(gate.verdict is verdict for gate in self.evidence.gates) for verdict in Verdict}
 
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Phase by phase, in the order in which they began."""
+        return tuple(gate for gates in self.phases.values() for gate in gates)
+
     def row(self, measure: str) -> Row:
         """The row of a measure."""
         return next(row for row in self.rows if row.measure.id == measure)

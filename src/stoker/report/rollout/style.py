@@ -33,7 +33,7 @@ pre { background: var(--card); border: 1px solid var(--edge); border-radius: .4r
 code { overflow-wrap: anywhere; font-size: .92em; }
 details > summary { cursor: pointer; } details { margin: .3rem 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .6rem .75rem .6rem 0; border-top: 1px solid var(--edge); }
+th, td { text-align: left; vertical-align: top; padding: .6rem .75rem .6rem 0; border-top: 1px solid var(--edge); overflow-wrap: anywhere; }
 thead th { border-top: 0; font-size: .8rem; font-weight: 550; color: var(--muted); vertical-align: bottom; } tbody th { font-weight: 550; }
 td small, th small { display: block; font-weight: 400; overflow-wrap: anywhere; line-height: 1.4; }
 .scroll { overflow-x: auto; }

@@ -7,7 +7,7 @@ from typing import Any, Final
 from stoker.report.rollout.evidence import Gate
 from stoker.report.rollout.quantity import NO_DATA, clock, duration, shown
 from stoker.report.rollout.report import Report
-from stoker.report.rollout.sections.words import anchor, plain, verdict
+from stoker.report.rollout.sections.words import anchors, plain, verdict
 from stoker.rollout.evidence import Verdict
 
 __all__ = ["gate_details", "timeline"]
@@ -26,14 +26,19 @@ def timeline(report: Report) -> Iterator[str]:
     whole = max(end - start, 1e-9)
     yield f"<p>From {clock(rollout[0])} to {clock(rollout[1])} UTC; the bar is when a gate ran, the tint is its phase.</p>"
     yield '<div class="gates">'
-    for name, gates in report.phases.items():
+    names = iter(anchors(report.gates))
+    for title, gates in report.phases.items():
         begin, stop = min(gate.started for gate in gates), max(gate.ended for gate in gates)
         left, width = 100 * (begin.timestamp() - start) / whole, 100 * (stop - begin).total_seconds() / whole
         took = duration((stop - begin).total_seconds())
-        yield f'<section class="phase"><h3>{escape(_title(name))}<span class="took">{clock(begin)}, {took}</span></h3><ol>'
+        yield f'<section class="phase"><h3>{escape(_title(title))}<span class="took">{clock(begin)}, {took}</span></h3><ol>'
         for gate in gates:
             yield _bar(
-                gate, start, whole, f'<i class="span" style="left:{left:.2f}%;width:{width:.2f}%"></i>'
+                gate,
+                next(names),
+                start,
+                whole,
+                f'<i class="span" style="left:{left:.2f}%;width:{width:.2f}%"></i>',
             )
         yield "</ol></section>"
     yield "</div>"
@@ -43,13 +48,13 @@ def _title(phase: str) -> str:
     return phase.replace("-", " ").capitalize()
 
 
-def _bar(gate: Gate, start: float, whole: float, phase: str) -> str:
+def _bar(gate: Gate, name: str, start: float, whole: float, phase: str) -> str:
     left = min(99.5, 100 * (gate.started.timestamp() - start) / whole)
     width = min(100 - left, 100 * (gate.ended - gate.started).total_seconds() / whole)
     run = f'<i class="run" style="left:{left:.2f}%;width:{width:.2f}%"></i>'
     took = duration((gate.ended - gate.started).total_seconds())
     return (
-        f'<li>{verdict(gate.verdict)}<a href="#{anchor(gate.id)}">{escape(gate.title or gate.id)}</a>'
+        f'<li>{verdict(gate.verdict)}<a href="#{name}">{escape(gate.title or gate.id)}</a>'
         f'<div class="track {gate.verdict.value}" aria-hidden="true">{phase}{run}</div><span class="took">{took}</span></li>'
     )
 
@@ -57,16 +62,15 @@ def _bar(gate: Gate, start: float, whole: float, phase: str) -> str:
 def gate_details(report: Report) -> Iterator[str]:
     """One gate after the other: threshold, figures, and the raw observations where one opens them."""
     left = _MOST_CHARACTERS
-    for gates in report.phases.values():
-        for gate in gates:
-            raw, left = _raw(gate, left)
-            yield from _gate(gate, raw)
+    for name, gate in zip(anchors(report.gates), report.gates, strict=True):
+        raw, left = _raw(gate, left)
+        yield from _gate(gate, name, raw)
 
 
-def _gate(gate: Gate, raw: str) -> Iterator[str]:
+def _gate(gate: Gate, name: str, raw: str) -> Iterator[str]:
     opened = "" if gate.verdict is Verdict.PASSED else " open"  # what did not pass is read first
     yield (
-        f'<details class="gate" id="{anchor(gate.id)}"{opened}><summary>{verdict(gate.verdict)}<code>{escape(gate.id)}</code>'
+        f'<details class="gate" id="{name}"{opened}><summary>{verdict(gate.verdict)}<code>{escape(gate.id)}</code>'
         f"<span>{escape(gate.title)}</span></summary><div>"
     )
     if gate.reason:
@@ -75,8 +79,8 @@ def _gate(gate: Gate, raw: str) -> Iterator[str]:
     yield f"<dt>wanted</dt><dd>{escape(plain(gate.threshold))}</dd>"
     measured = gate.measured
     if isinstance(measured, Mapping):
-        for name, value in measured.items():
-            yield f"<dt>{escape(str(name))}</dt><dd>{escape(_value(value))}</dd>"
+        for what, value in measured.items():
+            yield f"<dt>{escape(str(what))}</dt><dd>{escape(_value(value))}</dd>"
     elif measured is not None:
         yield f"<dt>measured</dt><dd>{escape(_value(measured))}</dd>"
     took = duration((gate.ended - gate.started).total_seconds())

@@ -1,15 +1,18 @@
 """Words and marks that several parts of the page share. A verdict is a colour, a shape and a word."""
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterable
 from html import escape
 from typing import Any, Final
 
 from stoker.report.rollout.claims import Side
-from stoker.report.rollout.evidence import Figure, Window
+from stoker.report.rollout.evidence import Figure, Gate, Window
 from stoker.report.rollout.quantity import NO_DATA, clock, duration, shown
 from stoker.rollout.evidence import Verdict
 
-__all__ = ["SYMBOLS", "anchor", "cell", "plain", "side", "span", "verdict"]
+__all__ = ["SYMBOLS", "anchors", "cell", "plain", "side", "span", "verdict"]
 
 # A tick in a disc, a cross in a square, a question mark in a dashed triangle, a dash.
 SYMBOLS: Final = (
@@ -45,11 +48,15 @@ def side(value: Side) -> str:
     return _marked(style, symbol, value.value)
 
 
-def anchor(gate_id: str) -> str:
-    """A gate's id as an id of HTML: letters, digits and hyphens."""
-    return "gate-" + "".join(
-        c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" if c != "/" else "-" for c in gate_id
-    )
+def anchors(gates: Iterable[Gate]) -> list[str]:
+    """Ids of HTML for gates in their order: letters, digits and hyphens; a gate that ran again has a number."""
+    seen: Counter[str] = Counter()
+    found = []
+    for gate in gates:
+        name = "gate-" + re.sub(r"[^A-Za-z0-9]+", "-", gate.id).strip("-")
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}--{seen[name]}")
+    return found
 
 
 def span(window: Window) -> str:
