@@ -313,8 +313,11 @@ class Runner:
         return []
 
     def _wait_for(self, why: str) -> None:
+        """Note what is waited for, when that changes: it says later why a step never began."""
         if why and why != self._waiting:
-            self.telling.progress(why)
+            self.state = replace(
+                self.state, notes=(*self.state.notes, Note(self._now(), self.state.who, f"waiting: {why}"))
+            )
         self._waiting = why
 
 

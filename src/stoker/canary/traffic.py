@@ -266,7 +266,16 @@ class Traffic:
         return sum(shares) if shares else None
 
     def _pending(self, version: str = "") -> str:
-        """What the scheduler says of the first pod that it cannot place."""
+        """Why pods are missing: what the quota, or the scheduler, says of the first."""
+        workload = self.scene.stable_workload if version == STABLE else self.scene.canary_workload
+        found = (
+            self.cluster.get(Ref("apps/v1", "Deployment", self.scene.namespace, workload))
+            if workload
+            else None
+        )
+        failure = _condition(found or {}, "ReplicaFailure")
+        if failure.get("status") == "True":
+            return f"; {failure.get('message') or failure.get('reason')}"
         for pod in self.pods(version or self.scene.canary):
             scheduled = _condition(pod, "PodScheduled")
             if scheduled.get("status") == "False":
@@ -274,8 +283,8 @@ class Traffic:
         return ""
 
 
-def _condition(pod: Object, kind: str) -> dict[str, Any]:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
+def _condition(obj: Object, kind: str) -> dict[str, Any]:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((one for one in conditions if one["type"] == kind), {})
 
 
