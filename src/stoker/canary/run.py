@@ -305,7 +305,10 @@ class Runner:
             return [Done()]
         since = (step.ended or step.entered) if step is not None else self.state.started
         if is_back and (self._now() - since).total_seconds() > self.state.plan.ready_seconds:
-            what = f"all requests go to the stable version; what is left to tidy up: {outcome.why}"
+            what = (
+                "all requests go to the stable version, and stay there as long as `canaryTrafficPercent: 0` does; not yet "
+                f"tidied up: {outcome.why}"
+            )
             self.state = replace(
                 self.state, notes=(*self.state.notes, Note(self._now(), self.state.who, what))
             )
