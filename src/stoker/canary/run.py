@@ -251,7 +251,7 @@ class Runner:
             place = number % many
             pairs.append(
                 prober.pair(
-                    number, probes.prompts.prompts[drawn[0]], drawn=drawn, seed=seed, stable=right[place], canary=left[place]
+                    number, probes.prompts.prompts[drawn[0]], drawn=drawn, stable=right[place], canary=left[place]
                 )
             )  # fmt: skip
             number += 1
