@@ -112,7 +112,6 @@ class Prober:
         prompt: Prompt,
         *,
         drawn: tuple[int, bool],
-        seed: int,
         stable: Target,
         canary: Target,
     ) -> Pair:
@@ -121,7 +120,7 @@ class Prober:
         answers = {}
         for version in ("canary", "stable") if canary_first else ("stable", "canary"):
             target = canary if version == "canary" else stable
-            answers[version] = ask(self, target, prompt, seed)
+            answers[version] = ask(self, target, prompt)
         return Pair(number, index, canary_first, answers["stable"], answers["canary"])
 
     def warm(self, targets: Sequence[Target]) -> None:
@@ -133,14 +132,14 @@ class Prober:
                 continue  # the probe itself will say so
 
 
-def ask(prober: Prober, target: Target, prompt: Prompt, seed: int) -> Answer:
+def ask(prober: Prober, target: Target, prompt: Prompt) -> Answer:
     """One streamed answer; whatever goes wrong is an answer too."""
     body = {
         "model": prober.model,
         "messages": prompt.conversation,
         "max_tokens": prompt.max_tokens,
         "temperature": 0,
-        "seed": seed,
+        "seed": 0,
         "stream": True,
         "stream_options": {"include_usage": True},
     }

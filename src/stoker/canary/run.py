@@ -251,7 +251,7 @@ class Runner:
             place = number % many
             pairs.append(
                 prober.pair(
-                    number, probes.prompts.prompts[drawn[0]], drawn=drawn, seed=seed, stable=right[place], canary=left[place]
+                    number, probes.prompts.prompts[drawn[0]], drawn=drawn, stable=right[place], canary=left[place]
                 )
             )  # fmt: skip
             number += 1
@@ -305,7 +305,10 @@ class Runner:
             return [Done()]
         since = (step.ended or step.entered) if step is not None else self.state.started
         if is_back and (self._now() - since).total_seconds() > self.state.plan.ready_seconds:
-            what = f"all requests go to the stable version; what is left to tidy up: {outcome.why}"
+            what = (
+                "all requests go to the stable version, and stay there as long as `canaryTrafficPercent: 0` does; not yet "
+                f"tidied up: {outcome.why}"
+            )
             self.state = replace(
                 self.state, notes=(*self.state.notes, Note(self._now(), self.state.who, what))
             )
@@ -313,8 +316,11 @@ class Runner:
         return []
 
     def _wait_for(self, why: str) -> None:
+        """Note what is waited for, when that changes: it says later why a step never began."""
         if why and why != self._waiting:
-            self.telling.progress(why)
+            self.state = replace(
+                self.state, notes=(*self.state.notes, Note(self._now(), self.state.who, f"waiting: {why}"))
+            )
         self._waiting = why
 
 

@@ -241,10 +241,11 @@ def shifted(scene: Scene, percent: int, replicas: int) -> list[Object]:
 def _at(scene: Scene, obj: Object, percent: int, replicas: int) -> Object:
     found = copy.deepcopy(obj)
     spec = found["spec"]
-    found["metadata"].setdefault("annotations", {})[_REASON] = (
-        f"Canary of {scene.model}: {percent}% of the requests reach {scene.canary}"
-    )
     if found["kind"] == "HTTPRoute":
+        # Of an InferenceService no annotation may change: KServe hands them on to its pods, which would all start anew.
+        found["metadata"].setdefault("annotations", {})[_REASON] = (
+            f"Canary of {scene.model}: {percent}% of the requests reach {scene.canary}"
+        )
         weights = {scene.stable_service: 100 - percent, scene.canary_service: percent}
         for rule in spec["rules"]:
             for backend in rule["backendRefs"]:

@@ -31,7 +31,6 @@ _REVISION: Final = "serving.knative.dev/v1"
 _MOVES: Final = frozenset(
     ("weight", "trafficPercent", "canaryTrafficPercent", "replicas", "minReplicas", "maxReplicas")
 )
-# A Service's selector spans both versions while replicas share the traffic.
 _MOST_SHOWN: Final = 5
 
 
@@ -75,8 +74,8 @@ class Traffic:
         """Before a run begins: the cluster is as the platform file says, but for what a canary moves.
 
         Raises:
-            UnsafeError: it is not; a canary would change more than traffic.
-            ConflictError: another manager owns fields that have to move.
+            UnsafeError: it is not, so that a canary would change more than traffic; or another manager owns fields that
+                have to move.
         """
         moved = () if self.scene.split is Split.REVISIONS else self.scene.shift
         kept = [one for one in self.scene.stable if one["kind"] != "InferenceService" or not moved]
@@ -221,12 +220,11 @@ class Traffic:
         try:
             return self.cluster.apply(obj, dry_run=dry_run, force=self.force)
         except ConflictError as error:
-            owners = sorted({cause.message for cause in error.causes})
-            error.fix = (
-                f"{'; '.join(owners[:_MOST_SHOWN])}: let Stoker apply the platform file, or take the fields with "
-                "--force-conflicts"
-            )
-            raise
+            fields = [f"{cause.field} ({cause.message})" for cause in error.causes] or [error.message]
+            raise UnsafeError(
+                f"{ref_of(obj)}: other managers own what has to move: {', '.join(fields[:_MOST_SHOWN])}",
+                fix="let Stoker apply the platform file, or take the fields with --force-conflicts",
+            ) from error
 
     def _deployment(self, name: str) -> Object:
         found = self.cluster.get(Ref("apps/v1", "Deployment", self.scene.namespace, name))
@@ -266,7 +264,16 @@ class Traffic:
         return sum(shares) if shares else None
 
     def _pending(self, version: str = "") -> str:
-        """What the scheduler says of the first pod that it cannot place."""
+        """Why pods are missing: what the quota, or the scheduler, says of the first."""
+        workload = self.scene.stable_workload if version == STABLE else self.scene.canary_workload
+        found = (
+            self.cluster.get(Ref("apps/v1", "Deployment", self.scene.namespace, workload))
+            if workload
+            else None
+        )
+        failure = _condition(found or {}, "ReplicaFailure")
+        if failure.get("status") == "True":
+            return f"; {failure.get('message') or failure.get('reason')}"
         for pod in self.pods(version or self.scene.canary):
             scheduled = _condition(pod, "PodScheduled")
             if scheduled.get("status") == "False":
@@ -274,8 +281,8 @@ class Traffic:
         return ""
 
 
-def _condition(pod: Object, kind: str) -> dict[str, Any]:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
+def _condition(obj: Object, kind: str) -> dict[str, Any]:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((one for one in conditions if one["type"] == kind), {})
 
 

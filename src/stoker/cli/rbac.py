@@ -56,10 +56,17 @@ def rbac(
     from stoker.kube.refs import ref_of
     from stoker.render.yaml_text import dump
 
-    known = [*COMMANDS, "audit"]
+    known = [*COMMANDS, "audit", "canary"]
     if command is None:
         rows = [[name, ", ".join(one.objects), one.why] for name, one in COMMANDS.items()]
-        table(["command", "verbs on what it applies", "why"], [*rows, ["audit", "get, list", "reads only"]])
+        table(
+            ["command", "verbs on what it applies", "why"],
+            [
+                *rows,
+                ["audit", "get, list", "reads only"],
+                ["canary", "get, patch", "shifts traffic, keeps its record"],
+            ],
+        )
         return
     if command not in known:
         raise InputError(
@@ -72,8 +79,10 @@ def rbac(
                 )
             ]
         )
-    if command == "audit":
-        roles = [read_role()]
+    if command in {"audit", "canary"}:
+        from stoker.canary.rights import canary_role
+
+        roles = [read_role() if command == "audit" else canary_role()]
     else:
         kinds: set[str] = set()
         if platform is not None:

@@ -10,6 +10,8 @@ KINDS: dict[str, str] = {
     "hang": "TARGET pod's engine answers nothing any more",
     "crash": "TARGET pod's engine exits with --value (1)",
     "slow": "TARGET pod's steps take --value (3) times as long",
+    "errors": "TARGET pod's engine fails a --value (0.5) share of requests with 500",
+    "garble": "TARGET pod's engine answers a --value (1) share of requests with something else",
     "storage": "weights take --value (10) times as long to load",
     "prometheus": "Prometheus neither scrapes nor answers",
     "api-429": "the API refuses a --value (0.2) share of requests: too many",

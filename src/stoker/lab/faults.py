@@ -20,9 +20,12 @@ from stoker.lab.status import ApiError, bad_request, not_found, too_many_request
 
 __all__ = ["FaultRequest", "Faults"]
 
-_VALUES = {"kv-cache": 0.95, "xid": 79.0, "crash": 1.0, "slow": 3.0, "storage": 10.0, "api-429": 0.2, "api-500": 0.2,
+_VALUES = {"kv-cache": 0.95, "xid": 79.0, "crash": 1.0, "slow": 3.0, "errors": 0.5, "garble": 1.0, "storage": 10.0, "api-429": 0.2, "api-500": 0.2,
            "api-timeout": 0.2}  # fmt: skip
-_OF_PODS = {"kv-cache": "fill-kv-cache", "xid": "xid", "hang": "hang", "crash": "crash", "slow": "slow"}
+_OF_PODS = {
+    "kv-cache": "fill-kv-cache",
+    **{kind: kind for kind in ("xid", "hang", "crash", "slow", "errors", "garble")},
+}
 _DOWN = "lab.stoker.dev/fault"
 _HANG_S = 3600.0
 

@@ -539,3 +539,22 @@ def test_numba_is_not_needed() -> None:
     )
 
     assert "False" == done.stdout.splitlines()[-1]
+
+
+def test_an_engine_fails_a_share_of_requests_or_answers_something_else_on_command(
+    serving: Serving, addresses: Iterator[str]
+) -> None:
+    address = next(addresses)
+    serving.send(llama("a", address))
+    serving.state("a", "ready")
+    right = chat(address, max_tokens=8)[1]["choices"][0]["message"]["content"]
+
+    serving.send(Fault(id="a", kind="errors", value=0.5))
+    assert [200, 500, 200, 500] == [chat(address, max_tokens=3)[0] for _ in range(4)]
+    serving.send(Fault(id="a", kind="errors", on=False), Fault(id="a", kind="garble", value=1.0))
+    assert right != chat(address, max_tokens=8)[1]["choices"][0]["message"]["content"]
+    serving.send(Fault(id="a", kind="garble", on=False))
+
+    assert right == chat(address, max_tokens=8)[1]["choices"][0]["message"]["content"]
+    page = call(address, 8000, "GET", "/metrics")[1].decode()
+    assert 'vllm:request_success_total{engine="0",finished_reason="error",model_name="llama"} 2' in page

@@ -179,16 +179,17 @@ class _Reconciliation:
         self._ensure(objects.service(meta, pod), keep=_KEPT)
         scaled_by = objects.autoscaler_class(meta)
         keep = () if scaled_by == "none" else ("replicas",)
-        deployment = self._ensure(objects.deployment(meta, pod, component), keep=keep)
+        scaled = self._scaled(component, is_canary=is_canary)
+        deployment = self._ensure(objects.deployment(meta, pod, scaled), keep=keep)
         place = (self._namespace, meta["name"])
         hpa = Place("autoscaling/v2", "HorizontalPodAutoscaler", *place)
         keda = Place("keda.sh/v1alpha1", "ScaledObject", *place)
         if scaled_by == "hpa":
-            self._ensure(objects.horizontal(meta, self._scaled(component, is_canary=is_canary)))
+            self._ensure(objects.horizontal(meta, scaled))
         else:
             drop(self._local, self._obj, hpa)
         if scaled_by == "keda":
-            self._ensure(objects.scaled_object(meta, self._scaled(component, is_canary=is_canary)))
+            self._ensure(objects.scaled_object(meta, scaled))
         else:
             drop(self._local, self._obj, keda)
         if not is_canary:

@@ -17,11 +17,26 @@ from stoker.lab.serving.metrics import ServerFacts, server_page
 from stoker.lab.serving.protocol import Ask, BadRequest, body_of, encode, error_body, limits, parse
 from stoker.lab.serving.request import Request
 
-__all__ = ["Api"]
+__all__ = ["Api", "Lot"]
 
 _DEAD: Final = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 # KServe's huggingfaceserver has OpenAI's routes below /openai; vLLM has them at the root.
 _PREFIXES: Final = ("/openai", "")
+
+
+class Lot:
+    """Picks a share of what comes, evenly: a half is every second one."""
+
+    def __init__(self) -> None:
+        self.share = 0.0
+        self._sum = 0.0
+
+    def drawn(self) -> bool:
+        self._sum += self.share
+        if self._sum < 1.0:
+            return False
+        self._sum -= 1.0
+        return True
 
 
 class Api:
@@ -41,6 +56,7 @@ class Api:
         self.engine, self.launch = engine, launch
         self.http = HttpStats()
         self.is_dead = False
+        self.fails, self.garbles = Lot(), Lot()  # faults
         self._clock, self._facts, self._log = clock, facts, log
         self._jobs: dict[Job, None] = {}
         self._adapters = dict(launch.adapters)
@@ -197,6 +213,9 @@ class Api:
         body = body_of(exchange.body, exchange.header("content-type"))
         ask = parse(body, is_chat=is_chat)
         adapter = self._known(ask.model)
+        if self.fails.drawn():
+            self.engine.stats.ended_by["error"] += 1
+            raise BadRequest(_DEAD, status=500, kind="InternalServerError")
         name = exchange.header("x-request-id") or uuid.uuid4().hex
         identifier = f"chatcmpl-{name}" if is_chat else f"cmpl-{name}"
         plans = [self.plan(ask, prompt) for prompt in ask.prompts]
@@ -222,6 +241,8 @@ class Api:
         length = tokens.count(prompt) if isinstance(prompt, str) else len(prompt)
         room = limits(ask, length, self.engine.spec.max_model_len, self.launch.version)
         seed = tokens.seed_of(prompt.encode() if isinstance(prompt, str) else repr(prompt).encode(), ask.seed)
+        if self.garbles.drawn():
+            seed += 1
         made = room if ask.ignores_eos else max(min(tokens.natural_length(seed), room), min(ask.least, room))
         words = tokens.answer_words(seed, made)
         finish, reason, end = "length" if made == room else "stop", None, 4 * made

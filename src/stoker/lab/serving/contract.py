@@ -136,7 +136,7 @@ class Fault(_Message, frozen=True, tag="fault"):
     """Something breaks in a container, or is mended (``on`` false).
 
     ``kind``: ``fill-kv-cache`` (value: share), ``hang``, ``crash`` (value: exit code), ``xid`` (value: number), ``slow`` (value:
-    factor of step times).
+    factor of step times), ``errors`` and ``garble`` (value: share of requests that fail, or are answered with something else).
     """
 
     id: str

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from stoker.audit.view.serving import Server
-from stoker.lab.serving.api import Api
+from stoker.lab.serving.api import Api, Lot
 from stoker.lab.serving.contract import RunContainer
 from stoker.lab.serving.devices import Device
 from stoker.lab.serving.engine import Engine
@@ -48,6 +48,7 @@ class EngineProgram(Program):
         self._slow = 1.0
         self._is_hung = self._is_ending = False
         self._filled = 0.0
+        self._lots = {"errors": Lot(), "garble": Lot()}
         self._before = (0, 0)
 
     # --- start ---
@@ -180,6 +181,7 @@ class EngineProgram(Program):
             resident_bytes=6.0 * _GIB,  # what sizing assumes a server's process to take beside its weights
         )
         self._api = Api(launch, self._engine, self.host.clock, facts, self._access)
+        self._api.fails, self._api.garbles = self._lots["errors"], self._lots["garble"]
         self._http = HttpServer(self._api.handle)
         try:
             await self._http.listen(self.container.address, launch.port)
@@ -284,6 +286,8 @@ class EngineProgram(Program):
             self._slow = value if on and value > 0 else 1.0
             if self._engine is not None:
                 self._engine.pace = self._slow
+        elif kind in self._lots:
+            self._lots[kind].share = min(1.0, max(0.0, value)) if on else 0.0
         elif kind == "fill-kv-cache":
             self._filled = min(1.0, max(0.0, value or 1.0)) if on else 0.0
             self._fill()
