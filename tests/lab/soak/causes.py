@@ -159,7 +159,12 @@ class _Explainer:
             after.begun = write.invoked
 
     def _refuse(self, before: Entry, after: Entry, claims: list[Write]) -> None:
-        if claims:
+        wanted = claims[0].change.revision if claims else None
+        if wanted is not None and before.is_exact and wanted != before.low:
+            self._tell(
+                "double-success", after, f"{claims[0]} was to change {wanted}, and changed {before.low}"
+            )
+        elif claims:
             self._tell(
                 "wrong-content",
                 after,

@@ -41,7 +41,11 @@ def _content(truth: Truth, stream: Stream) -> Iterator[Violation]:
             continue
         yield from _change(stream, before, after, told.pop(after.low, None) if after.is_exact else None)
     for event in told.values():
-        if event.revision > stream.start:
+        # What an object became that left the selection just before a kill, nobody may have seen.
+        is_seen = event.version is not None and truth.covers(
+            event.version.key, event.revision - 1, event.revision
+        )
+        if event.revision > stream.start and (is_seen or event.kind != "DELETED"):
             yield Violation(
                 "phantom", f"{_name(stream)}: {event.kind} at {event.revision} is of nothing that it selects"
             )

@@ -81,16 +81,16 @@ class _Evidence:
     violations: list[Violation] = field(default_factory=list)
 
     def live(self, version: Version) -> None:
-        self._note(self.versions, version)
+        known = self.versions.setdefault(version.revision, version)
+        self._compare(known, version, is_same=known.digest == version.digest)
 
     def gone(self, version: Version) -> None:
-        self._note(self.deleted, version)
+        """An answer shows the object without what held it, a watch as it was before: only who it is can be compared."""
+        known = self.deleted.setdefault(version.revision, version)
+        self._compare(known, version, is_same=known.state.uid == version.state.uid)
 
-    def _note(self, where: dict[int, Version], version: Version) -> None:
-        known = where.setdefault(version.revision, version)
-        if known is version:
-            return
-        if (known.key, known.digest) != (version.key, version.digest):
+    def _compare(self, known: Version, version: Version, *, is_same: bool) -> None:
+        if known.key != version.key or not is_same:
             self.violations.append(
                 Violation(
                     "reused-revision",
