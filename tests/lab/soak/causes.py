@@ -57,6 +57,8 @@ class _Explainer:
                 ]
                 if found:
                     self._accept(after, found[0], used)
+                    if is_claimed:
+                        after.begun = found[0].invoked
                     return
                 if not is_claimed and self._unclaimed(after, target, state, revision, used):
                     return
@@ -83,7 +85,8 @@ class _Explainer:
                 self._tell(
                     "backwards", after, f"{write} began when {self._orders.known(write.invoked)} was known"
                 )
-        return needed or claims, bool(needed)
+        able = [write for write in claims if self._orders.known(write.invoked) < revision]
+        return needed or able, bool(needed)
 
     def _frontiers(self, before: Entry, after: Entry) -> Iterator[list[_Node]]:
         """States before the change: the one that was seen, and those that nobody may have seen in between."""
@@ -155,8 +158,6 @@ class _Explainer:
     def _accept(self, after: Entry, write: Write | None, used: tuple[Write, ...]) -> None:
         for one in (*used, *([] if write is None else [write])):
             self._open[after.key].pop(one.number, None)
-        if write is not None:
-            after.begun = write.invoked
 
     def _refuse(self, before: Entry, after: Entry, claims: list[Write]) -> None:
         wanted = claims[0].change.revision if claims else None

@@ -170,7 +170,9 @@ class _Imitation:
         found = self.store(key, result)
         if isinstance(result, Gone) and change.verb == "delete":
             return Outcome("gone", uid=found.state.uid)
-        return Outcome("stored", found, found.state.uid) if not change.is_dry else Outcome("stored")
+        if change.is_dry:
+            return Outcome("stored")
+        return Outcome("gone" if isinstance(result, Gone) else "stored", found, found.state.uid)
 
     def chosen(self, key: Key, change: Change, here: Version | None) -> Result:
         state, revision = (None, None) if here is None else (here.state, here.revision)

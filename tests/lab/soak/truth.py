@@ -110,7 +110,7 @@ def _evidence(history: History) -> _Evidence:
     for write in history.writes:
         version = write.outcome.version
         if version is not None:
-            (found.gone if version.is_final else found.live)(version)
+            (found.gone if write.outcome.kind == "gone" else found.live)(version)
     for version in _versions(history):
         found.live(version)
     for stream in history.streams:
@@ -142,9 +142,8 @@ class Truth:
         self.violations = evidence.violations
         self.ends: dict[str, list[Write]] = defaultdict(list)
         for write in history.writes:
-            outcome = write.outcome
-            if outcome.kind == "gone" or (outcome.version is not None and outcome.version.is_final):
-                self.ends[outcome.uid].append(write)
+            if write.outcome.kind == "gone":
+                self.ends[write.outcome.uid].append(write)
         self._covered = _covered(history)
         self.live_uids = {version.state.uid for version in evidence.versions.values()}
         self.chains = self._chains(evidence)

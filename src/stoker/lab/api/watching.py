@@ -1,6 +1,8 @@
 """Watch: what happens to a collection from a revision on, as a stream of JSON lines."""
 
 import asyncio
+import contextlib
+import math
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -129,26 +131,30 @@ class Watch:
                 return
             loop = asyncio.get_running_loop()
             end = loop.time() + self._options.seconds
-            bookmark_at = _next_bookmark(loop.time(), end)
+            bookmark_at = self._next_bookmark(loop.time(), end)
             while loop.time() < end and not subscription.is_lost:
-                if subscription.changes:
-                    chunk = b"".join(self._frames(subscription))
-                    if chunk:
-                        yield chunk
+                is_busy = bool(subscription.changes)
+                found = self._frames(subscription)
+                if loop.time() >= bookmark_at:
+                    # Nothing waits any more and nobody writes in between: everything up to the bookmark has been told.
+                    found.append(self._bookmark(None))
+                    bookmark_at = self._next_bookmark(loop.time(), end)
+                if found:
+                    yield b"".join(found)
+                if found or is_busy:
                     await asyncio.sleep(_BATCH_S)
                     continue
                 self._wake.clear()
-                pause = min(end, bookmark_at if self._options.bookmarks else end) - loop.time()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), max(0.0, pause))
-                except TimeoutError:
-                    # What came in this very moment goes first: a bookmark vouches for all before it.
-                    if self._options.bookmarks and loop.time() < end and not subscription.changes:
-                        bookmark_at = _next_bookmark(loop.time(), end)
-                        yield self._bookmark(None)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), max(0.0, min(end, bookmark_at) - loop.time()))
         finally:
             if subscription is not None:
                 subscription.close()
+
+    def _next_bookmark(self, now: float, end: float) -> float:
+        """Every minute, and two seconds before the end (cacheWatcher.nextBookmarkTime); never where none is wanted or left."""
+        at = min(now + _BOOKMARK_S, end - _LAST_BOOKMARK_S)
+        return at if self._options.bookmarks and at > now else math.inf
 
     def _frames(self, subscription: Subscription) -> list[bytes]:
         found = []
@@ -176,8 +182,8 @@ class Watch:
         is_now = not change.is_delete and self._matches(change.record)
         if is_now:
             return self._frame("MODIFIED" if was else "ADDED", change.record, True)
-        if was:
-            return self._frame("DELETED", change.record, True)
+        if was and change.before is not None:
+            return self._frame("DELETED", change.record if change.is_delete else _left(change, change.before), True)
         return None
 
     def _matches(self, record: Record) -> bool:
@@ -223,10 +229,11 @@ class Watch:
         )
 
 
-def _next_bookmark(now: float, end: float) -> float:
-    """Every minute, and two seconds before the end (cacheWatcher.nextBookmarkTime); at the end there is none any more."""
-    found = min(now + _BOOKMARK_S, end - _LAST_BOOKMARK_S)
-    return found if found > now else end
+def _left(change: Change, before: Record) -> Record:
+    """What no longer matches is told as it was when it still did, at the revision of the change (convertToWatchEvent)."""
+    obj = before.object()
+    obj["metadata"]["resourceVersion"] = str(change.record.revision)
+    return Record(change.record.revision, _encode(obj))
 
 
 def _line(event: str, text: bytes) -> bytes:
