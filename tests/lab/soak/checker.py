@@ -7,6 +7,7 @@ one change.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tests.lab.soak.causes import explain
 from tests.lab.soak.history import History, Key, Page, Version, Write
@@ -22,6 +23,7 @@ def check(history: History) -> list[Violation]:
     truth = Truth(history)
     found = [*truth.violations, *explain(truth)]
     found += _unseen(truth)
+    found += _times(truth)
     found += _writes(truth)
     found += _reads(truth)
     for page in pages_of(history):
@@ -55,6 +57,23 @@ def _unseen(truth: Truth) -> Iterator[Violation]:
         )
         if uid not in truth.live_uids and not created:
             yield Violation("phantom", f"{writes[0]} deleted uid {uid}, which nobody can have created")
+
+
+def _times(truth: Truth) -> Iterator[Violation]:
+    """What is created later is not younger: the server's clock goes on over its restarts."""
+    created = [
+        write.outcome.version
+        for write in truth.history.writes
+        if write.change.verb == "create" and write.outcome.version is not None
+    ]
+    created.sort(key=lambda version: version.revision)
+    for before, after in pairwise(created):
+        if after.created < before.created:
+            yield Violation(
+                "time-backwards",
+                f"{after.key} was created at {after.created} as revision {after.revision}, {before.key} at {before.created} as "
+                f"{before.revision}",
+            )
 
 
 def _writes(truth: Truth) -> Iterator[Violation]:

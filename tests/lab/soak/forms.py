@@ -121,7 +121,7 @@ def version_of(form: Form, obj: Object) -> Version:
     # Items of lists do not say what they are.
     content = {name: value for name, value in obj.items() if name not in {"kind", "apiVersion"}}
     digest = hashlib.blake2b(_encode(content), digest_size=16).digest()
-    return Version(key, int(metadata["resourceVersion"]), state, digest)
+    return Version(key, int(metadata["resourceVersion"]), state, digest, metadata["creationTimestamp"])
 
 
 def _fields(form: Form, obj: Object) -> dict[Path, str]:

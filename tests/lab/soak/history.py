@@ -82,12 +82,13 @@ class State:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
-    """An object at a revision; ``digest`` is of its whole content."""
+    """An object at a revision; ``digest`` is of its whole content, ``created`` its creationTimestamp."""
 
     key: Key
     revision: int
     state: State
     digest: bytes
+    created: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -273,10 +274,11 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The server was killed, and was ready again."""
+    """The server went, and was ready again; ``kills`` of it on the way, none where it was stopped in order."""
 
     killed: int
     ready: int
+    kills: int = 1
 
 
 @dataclass(frozen=True, slots=True)

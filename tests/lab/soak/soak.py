@@ -11,6 +11,7 @@ from tests.lab.soak.forms import CRD, FORMS, HOLD
 from tests.lab.soak.history import History, Restart, Selector, Version
 from tests.lab.soak.lab import Lab
 from tests.lab.soak.recorder import Recorder
+from tests.lab.soak.tenants import Tenants
 from tests.lab.soak.watchers import watchers
 from tests.lab.soak.writers import Client
 
@@ -29,13 +30,14 @@ class Plan:
         seconds: how long clients write.
         seed: of what they ask and when the server is killed.
         pauses: seconds between two kills, least and most.
-        kills: how many at least, whatever the time.
+        kills, writes: how many at least, whatever the time.
     """
 
     seconds: float
     seed: int
     pauses: tuple[float, float] = (4.0, 30.0)
     kills: int = 0
+    writes: int = 0
     writers: int = 16
     readers: int = 3
 
@@ -47,6 +49,7 @@ class _Soak:
         self._lab = Lab(folder)
         self._recorder = Recorder(_NAMESPACES)
         self._client = self._new_client("keeper")
+        self._tenants = Tenants(self._lab, random.Random(self._rng.random()))  # noqa: S311
         self._stop = asyncio.Event()
         self._enough = asyncio.Event()
 
@@ -96,26 +99,33 @@ class _Soak:
                 tasks.create_task(self._new_client(f"reader-{number}").read_for(self._stop))
             for watcher in watchers(self._lab, self._recorder, self._rng)[:: len(FORMS)]:
                 tasks.create_task(watcher.look_back(self._stop))
+            tasks.create_task(self._tenants.come_and_go(self._stop))
             await self._kill_now_and_then()
             self._stop.set()
 
     async def _kill_now_and_then(self) -> None:
-        end = time.monotonic() + self._plan.seconds
+        plan = self._plan
+        end = time.monotonic() + plan.seconds
         kills = 0
-        while True:
-            pause = self._rng.uniform(*self._plan.pauses)
-            left = end - time.monotonic()
-            if kills >= self._plan.kills and pause > left:
-                await asyncio.sleep(max(0.0, left))
-                return
-            await asyncio.sleep(pause)
-            killed = self._recorder.next()
-            await self._lab.kill()
+        while kills < plan.kills or time.monotonic() < end:
+            pause = self._rng.uniform(*plan.pauses)
+            await asyncio.sleep(pause if kills < plan.kills else min(pause, max(0.0, end - time.monotonic())))
+            if kills >= plan.kills and time.monotonic() >= end:
+                break
             kills += 1
-            while self._rng.random() < 0.25:
-                await self._lab.up_until(self._rng.uniform(0.2, 2.5))
-            await self._lab.up()
-            self._recorder.restarts.append(Restart(killed, self._recorder.next()))
+            await self._kill()
+        while len(self._recorder.writes) < plan.writes:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.1)
+
+    async def _kill(self) -> None:
+        killed = self._recorder.next()
+        await self._lab.kill()
+        kills = 1
+        while self._rng.random() < 0.25:
+            await self._lab.up_until(self._rng.uniform(0.2, 2.5))
+            kills += 1
+        await self._lab.up()
+        self._recorder.restarts.append(Restart(killed, self._recorder.next(), kills))
 
     async def _lists(self, *, is_last: bool = False) -> list[Version]:
         found: list[Version] = []
@@ -129,11 +139,13 @@ class _Soak:
     async def _settle(self) -> None:
         """Let go of what is held, and wait until the controllers have nothing left to do."""
         deadline = time.monotonic() + _PATIENCE_S
+        doomed: set[str] = set()
         while time.monotonic() < deadline:
             await self._client.release_all()
+            doomed = await self._tenants.left()
             items = await self._lists()
             living = {item.state.uid for item in items}
-            if not any(
+            if not doomed and not any(
                 HOLD in item.state.finalizers
                 or item.state.is_going
                 or (item.state.owners and not item.state.owners & living)
@@ -141,7 +153,8 @@ class _Soak:
             ):
                 return
             await asyncio.sleep(0.2)
-        # The checker says what is left.
+        assert not doomed, f"namespaces never went: {doomed}"
+        # The checker says what else is left.
 
     async def _last_lists(self) -> int:
         await self._lists(is_last=True)
@@ -152,7 +165,7 @@ class _Soak:
         killed = self._recorder.next()
         await self._lab.down()
         await self._lab.up()
-        self._recorder.restarts.append(Restart(killed, self._recorder.next()))
+        self._recorder.restarts.append(Restart(killed, self._recorder.next(), 0))
         await self._lists(is_last=True)
         await self._lab.down()
         log = self._lab.log()
@@ -195,5 +208,5 @@ def counts(history: History) -> dict[str, int]:
     events = [event for stream in history.streams for event in stream.events]
     found["events"] = len(events)
     found["bookmarks"] = sum(event.kind == "BOOKMARK" for event in events)
-    found["restarts"] = len(history.restarts)
+    found["kills"] = sum(restart.kills for restart in history.restarts)
     return dict(found)

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from tests.lab.soak.checker import check
-from tests.lab.soak.history import History
 from tests.lab.soak.soak import Plan, counts, soak
 
 
-def _run(folder: Path, plan: Plan) -> tuple[History, dict[str, int]]:
+def _run(folder: Path, plan: Plan) -> dict[str, int]:
     """Soak and check; every violation fails with the seed."""
     print(f"soak of {plan.seconds:g} s with seed {plan.seed}")  # noqa: T201  # shown where the test fails, or with -s
     history = soak(folder / "lab", plan)
@@ -27,7 +26,7 @@ def _run(folder: Path, plan: Plan) -> tuple[History, dict[str, int]]:
         path.write_bytes(pickle.dumps(history))
         told = "\n".join(f"{one.kind}: {one.text}" for one in violations[:10])
         pytest.fail(f"STOKER_SOAK_SEED={plan.seed}: {len(violations)} violations, history in {path}\n{told}")
-    return history, found
+    return found
 
 
 def _assert_tried(found: dict[str, int]) -> None:
@@ -41,10 +40,9 @@ def _assert_tried(found: dict[str, int]) -> None:
 
 
 def test_twenty_seconds_with_two_kills_break_no_promise(tmp_path: Path) -> None:
-    history, found = _run(tmp_path, Plan(20, seed=5, pauses=(4, 8), kills=2))
+    found = _run(tmp_path, Plan(20, seed=5, pauses=(4, 8), kills=2, writes=800))
 
-    # The last restart is one in order.
-    assert len(history.restarts) >= 3
+    assert found["kills"] >= 2
     _assert_tried(found)
 
 
@@ -52,8 +50,8 @@ def test_twenty_seconds_with_two_kills_break_no_promise(tmp_path: Path) -> None:
 def test_ten_minutes_with_many_kills_break_no_promise(tmp_path: Path) -> None:
     seconds = float(os.environ.get("STOKER_SOAK_SECONDS", "600"))
     seed = int(os.environ.get("STOKER_SOAK_SEED") or secrets.randbits(32))
-    history, found = _run(tmp_path, Plan(seconds, seed, kills=2))
+    found = _run(tmp_path, Plan(seconds, seed, kills=2))
 
-    assert len(history.restarts) >= 3
+    assert found["kills"] >= 2
     _assert_tried(found)
     assert found["writes lost"] > 0
