@@ -183,7 +183,9 @@ class Watch:
         if is_now:
             return self._frame("MODIFIED" if was else "ADDED", change.record, True)
         if was and change.before is not None:
-            return self._frame("DELETED", change.record if change.is_delete else _left(change, change.before), True)
+            return self._frame(
+                "DELETED", change.record if change.is_delete else _left(change, change.before), True
+            )
         return None
 
     def _matches(self, record: Record) -> bool:
