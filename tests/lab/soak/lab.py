@@ -104,7 +104,7 @@ class Lab:
         """Stop it as a user does."""
         self.is_up.clear()
         process = await asyncio.create_subprocess_exec(
-            str(_STOKER), "lab", "down", "--state", str(self.folder)
+            str(_STOKER), "lab", "down", "--state", str(self.folder), stdout=asyncio.subprocess.DEVNULL
         )
         assert await asyncio.wait_for(process.wait(), 60) == 0
         await self.close()

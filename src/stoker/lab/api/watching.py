@@ -23,9 +23,8 @@ from stoker.lab.tables import table
 __all__ = ["Watch", "open_watch"]
 
 _encode = msgspec.json.Encoder().encode
-# nextBookmarkTime of upstream's cache_watcher.go: every minute, and shortly before the end, so that whoever resumes is near.
 _BOOKMARK_S = 60.0
-_BEFORE_END_S = 2.0
+_LAST_BOOKMARK_S = 2.0
 # More than the store's window: whoever resumes at its far end is not lost at once. The real server ends a watch whose
 # buffer is full (watch cache, forgetWatcher).
 _MOST_BEHIND = 25_000
@@ -153,8 +152,8 @@ class Watch:
                 subscription.close()
 
     def _next_bookmark(self, now: float, end: float) -> float:
-        """When; after the end where none is wanted or due."""
-        at = min(now + _BOOKMARK_S, end - _BEFORE_END_S)
+        """Every minute, and two seconds before the end (cacheWatcher.nextBookmarkTime); never where none is wanted or left."""
+        at = min(now + _BOOKMARK_S, end - _LAST_BOOKMARK_S)
         return at if self._options.bookmarks and at > now else math.inf
 
     def _frames(self, subscription: Subscription) -> list[bytes]:
