@@ -110,14 +110,20 @@ def test_a_pod_is_proxied_with_path_query_and_method_and_refused_without_right(
 ) -> None:
     container = {
         "name": "c", "image": "python:3.12", "command": ["python", "-m", "http.server", "8080"],
-        "ports": [{"containerPort": 8080}],
+        "ports": [{"containerPort": 8080}], "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
     }  # fmt: skip
     with api_of(lab) as api:
         core = client.CoreV1Api(api)
         core.create_namespaced_pod(
             "default", {"metadata": {"name": "web"}, "spec": {"containers": [container]}}
         )
-        assert until(lambda: core.read_namespaced_pod("web", "default").status.phase == "Running", 60)
+
+        def is_ready() -> bool:
+            """A pod that runs does not listen yet."""
+            conditions = core.read_namespaced_pod("web", "default").status.conditions or ()
+            return any(one.type == "Ready" and one.status == "True" for one in conditions)
+
+        assert until(is_ready, 60)
 
         assert core.connect_get_namespaced_pod_proxy_with_path("web:8080", "default", "x").startswith("web")
         assert core.connect_get_namespaced_pod_proxy("web", "default").startswith("web")
