@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -15,7 +15,7 @@ import pytest
 from stoker import promql
 from stoker.audit.rules.observability.measured import QUERIES
 from stoker.errors import StokerError, UnreachableError
-from stoker.kube.prometheus import measure
+from stoker.kube.prometheus import Prometheus, measure
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -148,3 +148,57 @@ def test_a_real_prometheus_answers_every_query(prometheus: str) -> None:
     assert set(QUERIES) | {"up"} == set(queries)
     assert [1.0] == [sample["value"] for sample in queries["up"]]
     assert [] == queries["ttft_p95"]
+
+
+def matrix(*values: object) -> dict[str, object]:
+    data = {"resultType": "matrix", "result": [{"metric": {"a": "b"}, "values": list(values)}]}
+    return {"status": "success", "data": data}
+
+
+def test_steps_without_a_sample_are_gaps_and_never_zero() -> None:
+    start = NOW.timestamp()
+    answer = answering(
+        matrix([start, "1"], [start + 30, "NaN"], [start + 45, "2.5"], ["x"], [start + 9999, "7"])
+    )
+    with Prometheus("http://p", answer) as server:
+        found = server.ranged("x", NOW, NOW + timedelta(minutes=1), timedelta(seconds=15))
+
+    assert [{"a": "b"}] == [line.labels for line in found]
+    assert ((0, 1.0), (15, None), (30, None), (45, 2.5), (60, None)) == tuple(
+        (at - start, value) for at, value in found[0].points
+    )
+
+
+def test_a_range_without_series_is_no_line() -> None:
+    with Prometheus(
+        "http://p", answering({"status": "success", "data": {"resultType": "matrix", "result": []}})
+    ) as server:
+        assert [] == server.ranged("x", NOW, NOW + timedelta(minutes=1), timedelta(seconds=15))
+
+
+def test_credentials_in_the_url_are_in_no_name_and_no_message() -> None:
+    with Prometheus("http://ann:s3cret@p/prometheus/", answering(b"", 401)) as server:
+        assert "http://p/prometheus" == server.name
+        with pytest.raises(UnreachableError) as caught:
+            server.now()
+
+    assert "s3cret" not in caught.value.message
+    item, _ = measure("http://ann:s3cret@p", {"q": "x"}, NOW, answering(vector()))
+    assert "s3cret" not in json.dumps(item.obj)
+
+
+@pytest.mark.parametrize("result", [[], [1], [1, "x"], [1, "inf"], [1, "1e300"], None])
+def test_a_server_that_does_not_know_the_time_is_told_so(result: object) -> None:
+    answer = answering({"status": "success", "data": {"resultType": "scalar", "result": result}})
+    with Prometheus("http://p", answer) as server, pytest.raises(StokerError):
+        server.now()
+
+
+def test_a_real_prometheus_has_a_clock_and_a_past(prometheus: str) -> None:
+    with Prometheus(prometheus) as server:
+        now = server.now()
+        found = server.ranged("up", now - timedelta(minutes=10), now, timedelta(seconds=1))
+
+    assert abs(now - datetime.now(UTC)) < timedelta(minutes=5)
+    assert 601 == len(found[0].points)
+    assert {None, 1.0} == {value for _, value in found[0].points}, "up now, and nothing ten minutes ago"

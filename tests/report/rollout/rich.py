@@ -102,7 +102,7 @@ def _canary(chance: random.Random, gates: list[dict[str, Any]]) -> dict[str, Any
     for percent in (5, 25, 50, 100):
         requests = chance.randrange(500, 900)
         answered = sum(chance.random() < percent / 100 for _ in range(requests))
-        steps.append({"percent": percent, "started": _iso(at), "ended": _iso(at + timedelta(seconds=150)), "requests": requests, "answered": answered, "verdict": "not worse"})  # fmt: skip
+        steps.append({"percent": percent, "started": _iso(at), "ended": _iso(at + timedelta(seconds=150)), "requests": requests, "answered": answered, "verdict": "not worse", "verdicts": {"ttft": "within", "errors": "within"}, "evidence": {"ttft": {"counts": [118, 2]}, "errors": {"counts": [0, 240, 0]}}})  # fmt: skip
         at += timedelta(seconds=150)
     return {"model": "llama3-70b", "outcome": "promoted", "started": _iso(begin), "ended": _iso(at), "steps": steps, "source": LAB,
             "reason": "TTFT, TPOT, errors and quality were within their margins at every step"}  # fmt: skip

@@ -54,6 +54,11 @@ def test_a_line_stays_within_the_drawing(points: list[tuple[float, float | None]
         assert 0 <= float(y) <= HEIGHT
 
 
+def test_there_is_no_quarter_of_a_replica() -> None:
+    assert (0.0, 1.0) == value_scale([1.0], whole=True).ticks
+    assert (0.0, 0.25, 0.5, 0.75, 1.0) == value_scale([1.0]).ticks
+
+
 def test_a_gap_in_the_data_is_a_gap_in_the_line() -> None:
     points = [(0.0, 0.0), (1.0, 0.5), (2.0, None), (3.0, 1.0), (4.0, None)]
 

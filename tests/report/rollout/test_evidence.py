@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 from tests.report.rollout.conftest import SMALL
 
+from stoker.canary.plan import CanaryPlan
+from stoker.canary.state import CanaryState, Phase, Step, encode
+from stoker.canary.state import Evidence as Counts
 from stoker.errors import InputError
 from stoker.report.rollout.evidence import Evidence, parse_evidence, read_evidence
+from stoker.report.rollout.shares import criteria, share_of
 from stoker.rollout.evidence import GateResult, Judgement, Observation, Verdict
 
 AT = datetime(2026, 11, 27, 10, tzinfo=UTC)
@@ -104,3 +108,43 @@ def test_a_folder_stands_for_its_evidence_and_an_absent_one_is_named(tmp_path: P
     assert 3 == len(read_evidence(tmp_path).gates)
     with pytest.raises(InputError, match="cannot be read"):
         read_evidence(tmp_path / "absent")
+
+
+def test_the_state_of_stoker_canary_is_a_canary_here() -> None:
+    """Its own types, encoded as it encodes them."""
+    steps = (
+        Step(
+            5,
+            "ann@laptop",
+            AT,
+            AT,
+            AT,
+            evidence={"ttft": Counts(counts=(57, 3)), "live-errors": Counts(canary=20, stable=380)},
+        ),
+        Step(25, "ann@laptop", AT, reachable=33.3),
+    )
+    state = CanaryState(
+        "llama",
+        "prod",
+        "run-1",
+        CanaryPlan(),
+        seed=1,
+        who="ann@laptop",
+        started=AT,
+        phase=Phase.PROMOTED,
+        steps=steps,
+        ended=AT,
+    )
+    document = {"gates": [], "canary": json.loads(encode(state)), "audit_before": None, "audit_after": None}
+    found = parse_evidence(json.dumps(document)).canary
+
+    assert found is not None
+    assert ("llama", "promoted", "live") == (found.model, found.outcome, found.source)
+    share = share_of(found.steps[0])
+    assert share is not None
+    assert (0.05, 400) == (share.value, share.requests)
+    assert [
+        "ttft: beyond the margin in 3 of 60 pairs (1.7-13.7 %)",
+        "live-errors: bad in 0 of 20 requests (0.0-16.1 %)",
+    ] == criteria(found.steps[0])
+    assert (None, 33.3) == (share_of(found.steps[1]), found.steps[1].reachable)

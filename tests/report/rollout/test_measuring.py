@@ -1,17 +1,11 @@
 """Every query against a real Prometheus that holds a history whose figures are known."""
 
 import json
-import math
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import httpx2
 import pytest
+from tests.report.rollout.history import AFTER, BEFORE, BEGIN, SCRAPE_S
 
 from stoker import promql
 from stoker.errors import UnreachableError
@@ -19,132 +13,6 @@ from stoker.kube.prometheus import Prometheus
 from stoker.report.rollout.evidence import Figure, Price, Series, Window, parse_evidence
 from stoker.report.rollout.measures import GPU_KINDS, LINES, MEASURES, filled, step_of
 from stoker.report.rollout.measuring import Taken, list_price, take
-
-SCRAPE_S = 15
-BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=6)
-BEFORE = Window(BEGIN + timedelta(minutes=10), BEGIN + timedelta(minutes=40))
-AFTER = Window(BEGIN + timedelta(minutes=60), BEGIN + timedelta(minutes=90))
-BORN = BEGIN + timedelta(minutes=70)  # a pod that is made in the window after, and ready two minutes later
-BOUNDS = (0.1, 1.0, 10.0)
-
-
-def _history() -> str:
-    """OpenMetrics text: 16 GPUs, 8 of them held; before they are a fifth busy and slow, after three fifths and fast."""
-    lines: dict[str, list[str]] = {}
-    moments = range(0, 6000, SCRAPE_S)
-
-    def add(name: str, labels: str, value: float, at: float) -> None:
-        lines.setdefault(name, []).append(f"{name}{{{labels}}} {value:.10g} {at:.0f}")
-
-    for second in moments:
-        at = BEGIN.timestamp() + second
-        later = second >= 3000
-        for node in ("a", "b"):
-            add(
-                "kube_node_status_allocatable",
-                f'node="{node}",resource="nvidia_com_gpu",unit="integer"',
-                8,
-                at,
-            )
-            add("kube_node_status_allocatable", f'node="{node}",resource="cpu",unit="core"', 96, at)
-            for gpu in range(8):
-                device = (
-                    f'gpu="{gpu}",UUID="GPU-{node}{gpu}",modelName="NVIDIA A100-SXM4-80GB",Hostname="{node}"'
-                )
-                # The first GPU is shared: two rows of one device, as the exporter has them.
-                for pod in ("one", "two") if gpu == 0 else ("one",):
-                    busy = 0.6 if later else 0.2
-                    add("DCGM_FI_PROF_GR_ENGINE_ACTIVE", f'{device},pod="{pod}"', busy, at)
-                    add("DCGM_FI_DEV_GPU_UTIL", f'{device},pod="{pod}"', 99, at)
-        _pods(add, second, at)
-        _engine(add, second, at)
-    text = []
-    for name, rows in lines.items():
-        if not name.endswith("_bucket"):
-            text.append(
-                f"# TYPE {name.removesuffix('_total')} {'counter' if name.endswith('_total') else 'gauge'}"
-            )
-        text += rows
-    return "\n".join([*text, "# EOF", ""])
-
-
-def _pods(add: object, second: int, at: float) -> None:
-    assert callable(add)
-    born = second >= (BORN - BEGIN).total_seconds()
-    pods = [("serving", 8, "Running", 0.0, 0.0), ("waiting", 4, "Pending", 0.0, math.inf)]
-    if born:
-        pods.append(("new", 0, "Running", BORN.timestamp(), BORN.timestamp() + 120))
-    for name, gpus, phase, created, ready in pods:
-        pod = f'namespace="ai",pod="{name}"'
-        for each in ("Running", "Pending"):
-            add("kube_pod_status_phase", f'{pod},phase="{each}"', each == phase, at)
-        add(
-            "kube_pod_container_resource_requests", f'{pod},container="c",resource="nvidia_com_gpu"', gpus, at
-        )
-        add("kube_pod_created", pod, created or BEGIN.timestamp() - 9000, at)
-        add("kube_pod_status_ready", f'{pod},condition="true"', at >= ready, at)
-    # Two OOM kills in the window before, and a crash in the window after.
-    kills = (second >= 900) + (second >= 1500)
-    container = 'namespace="ai",pod="serving",container="c"'
-    add("kube_pod_container_status_restarts_total", container, kills + (second >= 4500), at)
-    for reason in ("OOMKilled", "Error"):
-        is_it = kills > 0 and (reason == "Error") == (second >= 4500)
-        add("kube_pod_container_status_last_terminated_reason", f'{container},reason="{reason}"', is_it, at)
-
-
-def _engine(add: object, second: int, at: float) -> None:
-    """Ten requests a scrape: before between 1 and 10 s, after below 0.1 s but for one in twenty; one in a hundred fails before."""
-    assert callable(add)
-    slow = 10 * min(second, 3000) / SCRAPE_S
-    fast = 10 * max(0, second - 3000) / SCRAPE_S
-    labels = 'namespace="ai",pod="serving",model_name="m",engine="0"'
-    under = {0.1: 0.9 * fast, 1.0: fast, 10.0: fast + slow, math.inf: fast + slow}
-    for bound in (*BOUNDS, math.inf):
-        le = "+Inf" if bound == math.inf else f"{bound:g}"
-        add("vllm:time_to_first_token_seconds_bucket", f'{labels},le="{le}"', under[bound], at)
-    add("vllm:request_success_total", f'{labels},finished_reason="stop"', fast + 0.99 * slow, at)
-    add("vllm:request_success_total", f'{labels},finished_reason="error"', 0.01 * slow, at)
-    add("vllm:num_requests_running", labels, 3, at)
-    add("vllm:num_requests_waiting", labels, 7, at)
-
-
-@pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-        pytest.skip("prometheus is not installed")
-    folder: Path = tmp_path_factory.mktemp("history")
-    (folder / "history.txt").write_text(_history(), encoding="utf-8")
-    (folder / "prometheus.yml").write_text("{}", encoding="utf-8")
-    blocks = [
-        "promtool",
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        str(folder / "history.txt"),
-        str(folder / "data"),
-    ]
-    subprocess.run(blocks, check=True, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [
-        "prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(300):
-            try:
-                if httpx2.get(f"{url}/-/ready").is_success:
-                    break
-            except httpx2.TransportError:
-                pass
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
 
 @pytest.fixture(scope="module")

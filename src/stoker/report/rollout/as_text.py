@@ -3,7 +3,6 @@
 from stoker.report.rollout.evidence import Figure, Gate
 from stoker.report.rollout.quantity import change, clock, duration, shown
 from stoker.report.rollout.report import Report
-from stoker.report.rollout.roi import Row
 from stoker.report.rollout.sections.words import span
 
 __all__ = ["claim_rows", "gate_rows", "heads", "notes", "roi_rows"]
@@ -23,7 +22,7 @@ def heads(report: Report) -> list[str]:
 
 
 def roi_rows(report: Report) -> list[list[str]]:
-    """A row per measure; those that nobody measured or simulated are left to `notes`."""
+    """A row per measure; `notes` says why there is no data."""
     return [
         [
             row.measure.title + (" a month" if row.measure.unit == "usd_per_month" else ""),
@@ -66,30 +65,11 @@ def _gate(gate: Gate) -> list[str]:
 
 
 def notes(report: Report) -> list[str]:
-    """Where figures come from, and why some are missing; each reason once."""
-    lines: dict[str, None] = {}
-    for row in report.rows:
-        lines.update(dict.fromkeys(_whys(row)))
+    """Why some figures are missing, what must be known of others, and where they come from."""
+    lines = [f"{row.measure.title}. {remark}" for row in report.rows for remark in row.remarks()]
     sources = {figure.source.rpartition("; ")[2] for figure in report.evidence.figures if figure.source}
-    lines.update(dict.fromkeys(f"measured on {source}" for source in sorted(sources)))
-    twins = {
-        twin.source
-        for row in report.rows
-        for twin in (row.simulated_before, row.simulated_after)
-        if twin is not None
-    }
-    lines.update(dict.fromkeys(sorted(twins)))
+    lines += [f"Measured on {source}." for source in sorted(sources)]
     price = report.evidence.price
     if price is not None:
-        lines[f"a GPU-hour costs ${price.usd_per_gpu_hour:g}: {price.source or 'as given'}"] = None
-    return list(lines)
-
-
-def _whys(row: Row) -> list[str]:
-    found = []
-    for phase, figure in (("before", row.before), ("after", row.after)):
-        if figure.value is None:
-            found.append(f"{row.measure.title}, {phase}: no data: {figure.why}")
-        elif figure.note:
-            found.append(f"{row.measure.title}, {phase}: {figure.note}")
-    return found
+        lines.append(f"A GPU-hour costs ${price.usd_per_gpu_hour:g}: {price.source or 'as given'}.")
+    return lines

@@ -60,14 +60,15 @@ def ratio_scale() -> Scale:
     return Scale(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
-def value_scale(values: Iterable[float]) -> Scale:
-    """From zero to a round number above all values."""
+def value_scale(values: Iterable[float], *, whole: bool = False) -> Scale:
+    """From zero to a round number above all values; ``whole`` for what comes in whole numbers only."""
     top = max(values, default=0.0)
     if top <= 0:
         return Scale(0.0, 1.0, (0.0, 1.0))
     raw = top / 4
     size = 10.0 ** math.floor(math.log10(raw))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw)
+    step = max(1.0, step) if whole else step
     count = math.ceil(top / step - 1e-9)
     return Scale(0.0, step * count, tuple(step * number for number in range(count + 1)))
 

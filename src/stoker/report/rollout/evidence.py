@@ -109,7 +109,8 @@ class CanaryStep:
         percent: of requests that were to go to the new version.
         requests: seen in the step; ``answered`` of them by the new version; None where nobody counted.
         interval: of the share that the new version answered, 0 to 1, where the writer computed one.
-        evidence: by metric, as `stoker canary` keeps it.
+        reachable: what the split really gives, where it cannot be as fine as asked.
+        evidence, verdicts: by metric, as `stoker canary status --output json` prints them.
     """
 
     percent: float
@@ -124,7 +125,9 @@ class CanaryStep:
     interval: tuple[float, float] | None = None
     verdict: str = ""
     reason: str = ""
+    reachable: float | None = None
     evidence: Any = None
+    verdicts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

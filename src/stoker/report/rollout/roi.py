@@ -26,11 +26,20 @@ class Row:
     simulated_before: Figure | None
     simulated_after: Figure | None
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing measured, nothing simulated."""
-        figures = (self.before, self.after, self.simulated_before, self.simulated_after)
-        return all(figure is None or figure.value is None for figure in figures)
+    def remarks(self) -> list[str]:
+        """Why there is no data, and what must be known of a value; once where it is the same for both."""
+        found: dict[str, list[str]] = {}
+        sides = (("before", self.before, self.simulated_before), ("after", self.after, self.simulated_after))
+        for phase, figure, twin in sides:
+            if figure.value is None:
+                found.setdefault(f"no data: {figure.why or 'the evidence does not say why'}", []).append(
+                    phase
+                )
+                if twin is not None and twin.value is not None:
+                    found.setdefault(f"simulated: {twin.source}", []).append(phase)
+            elif figure.note:
+                found.setdefault(figure.note, []).append(phase)
+        return [f"{' and '.join(phases).capitalize()}: {words}." for words, phases in found.items()]
 
 
 def rows(evidence: Evidence, simulated: Iterable[Figure] = ()) -> tuple[Row, ...]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from stoker.report.rollout.evidence import CanaryStep
 
-__all__ = ["Share", "share_of", "wilson"]
+__all__ = ["Share", "criteria", "share_of", "wilson"]
 
 _Z95: Final = 1.959964  # two-sided 95 % of the normal distribution
 
@@ -39,6 +39,38 @@ def share_of(step: CanaryStep) -> Share | None:
         return None
     low, high = step.interval or wilson(answered, requests)
     return Share(answered / requests, low, high, requests)
+
+
+def criteria(step: CanaryStep) -> list[str]:
+    """What each criterion of `stoker canary` came to, in words, with an interval where pairs or requests were counted."""
+    evidence = step.evidence if isinstance(step.evidence, Mapping) else {}
+    found = []
+    for metric in dict.fromkeys([*step.verdicts, *evidence]):
+        told = _told(evidence.get(metric))
+        words = [step.verdicts.get(metric, ""), told]
+        found.append(f"{metric}: {', '.join(filter(None, words)) or 'nothing was seen'}")
+    return found
+
+
+def _told(evidence: Any) -> str:
+    """Pairs of probes as `stoker.canary.bets` counts them: two counts are signs, three are differences; else requests."""
+    if not isinstance(evidence, Mapping):
+        return ""
+    counts = evidence.get("counts")
+    if isinstance(counts, list | tuple) and all(isinstance(each, int) for each in counts):
+        if len(counts) == 2 and sum(counts):
+            return f"beyond the margin in {_part(counts[1], sum(counts), 'pairs')}"
+        if len(counts) == 3 and sum(counts):
+            return f"only the canary failed in {_part(counts[2], sum(counts), 'pairs')}"
+    bad, whole = evidence.get("canary_bad"), evidence.get("canary")
+    if isinstance(bad, int) and isinstance(whole, int) and 0 <= bad <= whole and whole:
+        return f"bad in {_part(bad, whole, 'requests')}"
+    return ""
+
+
+def _part(count: int, whole: int, of: str) -> str:
+    low, high = wilson(count, whole)
+    return f"{count:,} of {whole:,} {of} ({100 * low:.1f}-{100 * high:.1f} %)"
 
 
 def _counted(evidence: Any) -> tuple[int | None, int | None]:

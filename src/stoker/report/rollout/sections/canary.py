@@ -6,7 +6,7 @@ from html import escape
 from stoker.report.rollout.evidence import CanaryStep
 from stoker.report.rollout.quantity import clock, duration
 from stoker.report.rollout.report import Report
-from stoker.report.rollout.shares import share_of
+from stoker.report.rollout.shares import criteria, share_of
 
 __all__ = ["canary"]
 
@@ -46,4 +46,7 @@ def _step(step: CanaryStep) -> str:
         told += f"; {clock(step.started)}, {duration((step.ended - step.started).total_seconds())}"
     if step.verdict or step.reason:
         told += f"; {' '.join(filter(None, (step.verdict, step.reason)))}"
-    return f'<li><b>{step.percent:g} %</b><div class="axis" aria-hidden="true">{"".join(parts)}</div><small>{escape(told)}</small></li>'
+    if step.reachable is not None:
+        told = f"the split really gives {step.reachable:.0f} %; {told}"
+    told = "".join(f"<span>{escape(words)}</span>" for words in (told, *criteria(step)))
+    return f'<li><b>{step.percent:g} %</b><div class="axis" aria-hidden="true">{"".join(parts)}</div><small>{told}</small></li>'

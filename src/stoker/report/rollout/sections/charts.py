@@ -33,7 +33,8 @@ def letters(report: Report) -> Iterator[str]:
     )
     words = [f"<b>{letter}</b> {what} {clock(at)}" for letter, what, at in there if at is not None]
     told = f" Upright dashes: {', '.join(words)}." if words else ""
-    yield f"<p>Times are UTC. The tint is the rollout.{told}</p>"
+    tint = " The tint is the rollout." if report.evidence.gates else ""
+    yield f"<p>Times are UTC.{tint}{told}</p>"
 
 
 def utilisation(report: Report) -> Iterator[str]:
@@ -86,7 +87,7 @@ def _lines(report: Report, title: str, unit: str, names: Sequence[str], about: s
 def _scale(unit: str, values: Sequence[float]) -> Scale:
     if unit == "ratio":
         return ratio_scale()
-    return log_scale(values) if unit == "seconds" else value_scale(values)
+    return log_scale(values) if unit == "seconds" else value_scale(values, whole=True)
 
 
 def _line(evidence: Evidence, name: str) -> ChartLine:

@@ -51,7 +51,7 @@ def _row(row: Row, windows: _Windows, shared: str) -> str:
     difference = change(row.before.value, row.after.value, measure.unit)
     moved = f'<small class="change">{escape(difference)}</small>' if difference else ""
     after = cell(row.after, row.simulated_after) + moved + _own_window(row.after, windows.get("after"))
-    below = [f"{measure.about} {_source(row, shared)}".strip(), *_remarks(row)]
+    below = [f"{measure.about} {_source(row, shared)}".strip(), *row.remarks()]
     told = "".join(f"<small>{escape(line)}</small>" for line in below)
     return (
         f'<tbody><tr><th scope="row">{escape(measure.title)}</th><td>{before}</td><td>{after}</td></tr>'
@@ -64,20 +64,6 @@ def _source(row: Row, shared: str) -> str:
     figure = row.after if row.after.value is not None or not row.before.source else row.before
     source = figure.source.removesuffix(shared).rstrip("; ") if shared else figure.source
     return f"Source: {source}." if source else ""
-
-
-def _remarks(row: Row) -> list[str]:
-    """Why there is no data, and what must be known of a value; once where it is the same for both."""
-    found: dict[str, list[str]] = {}
-    sides = (("before", row.before, row.simulated_before), ("after", row.after, row.simulated_after))
-    for phase, figure, twin in sides:
-        if figure.value is None:
-            found.setdefault(f"no data: {figure.why}", []).append(phase)
-            if twin is not None and twin.value is not None:
-                found.setdefault(f"simulated: {twin.source}", []).append(phase)
-        elif figure.note:
-            found.setdefault(figure.note, []).append(phase)
-    return [f"{' and '.join(phases).capitalize()}: {words}." for words, phases in found.items()]
 
 
 def _own_window(figure: Figure, column: Window | None) -> str:
