@@ -85,7 +85,7 @@ class Maker:
 def model_cases(model: ResolvedModel) -> dict[str, Callable[[], Case]]:
     """Cases of the alerts of one model."""
     make, top = Maker(model), model.scaling.target_queue
-    full, empty = Metric.KV_CACHE_USAGE, Metric.PREEMPTIONS
+    full, empty, waits = Metric.KV_CACHE_USAGE, Metric.PREEMPTIONS, Metric.REQUESTS_WAITING
     scaler = f'keda_scaler_detail_errors_total{{scaledObject="{model.name}"}}'
     pod = {"namespace": model.namespace, "pod": f"{model.name}-predictor-0"}
 
@@ -100,6 +100,11 @@ def model_cases(model: ResolvedModel) -> dict[str, Callable[[], Case]]:
     return {
         "LLMHighQueueDepth": lambda: Case(make.queue(top + 1), make.queue(top)),
         "LLMKVCacheSaturation": lambda: Case(
+            {make.name(full): flat(0.92), make.name(waits): flat(3)},
+            # Full without anybody waiting is a cache well used.
+            {make.name(full): flat(0.97), make.name(waits): flat(0)},
+        ),
+        "LLMKVCachePreemptions": lambda: Case(
             {make.name(full): flat(0.97), make.name(empty): growing(2)},
             # Full without preemption is a cache well used; and 0.97 is a ratio, never 97.
             {make.name(full): flat(0.97), make.name(empty): flat(5)},

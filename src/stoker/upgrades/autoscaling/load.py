@@ -33,6 +33,7 @@ from stoker.upgrades.objects import Object
 
 __all__ = ["load_trigger"]
 
+_LEAST_BOUND: Final = 2  # replicas that a queue may ask for at least, beside those that serve
 _TARGET_UTILIZATION: Final = 0.7  # see the `why` of autoscaling.targetUtilization
 
 
@@ -85,9 +86,8 @@ def _query(platform: ResolvedPlatform, model: ResolvedModel) -> tuple[str, str] 
     if model.scaling.signal is Signal.CONCURRENCY:
         return f"sum({busy}) + sum({waiting})", str(target)
     weight = max(1, math.ceil(target / model.scaling.target_queue))
-    return f"sum({busy}) + clamp_max({weight} * sum({waiting}), {target} * scalar(count({busy})))", str(
-        target
-    )
+    bound = f"{target} * scalar(clamp_min(count({busy}), {_LEAST_BOUND}))"
+    return f"sum({busy}) + clamp_max({weight} * sum({waiting}), {bound})", str(target)
 
 
 def _waiting(model: ResolvedModel) -> str | None:

@@ -18,6 +18,10 @@ _BURNS: Final = (
     ("Slow", "warning", 6.0, "6h", "30m", "15m"),
 )
 _KV_FULL: Final = 0.95
+# Week 4's gate wants the page within three minutes of crossing this: `for` and the waits around it must stay below that
+# (scrape 15s, evaluation 30s, group wait 30s).
+_KV_SATURATED: Final = 0.9
+_KV_PAGE: Final = "1m"
 _CANARY_FACTOR: Final = 1.5
 
 
@@ -56,23 +60,40 @@ def _queue(scope: Scope) -> list[Alert]:
 
 
 def _kv_cache(scope: Scope) -> list[Alert]:
+    """Saturated is full *and* felt: a cache that is well used is no incident, one that keeps requests out is."""
     usage, preempted = scope.series(Metric.KV_CACHE_USAGE), scope.series(Metric.PREEMPTIONS)
-    if usage is None or preempted is None:
+    waiting = scope.series(Metric.REQUESTS_WAITING)
+    if usage is None:
         return []
-    name = scope.model.name
-    return [
-        Alert(
-            "LLMKVCacheSaturation",
-            f"max by (namespace, pod) ({usage}) > {_KV_FULL} and on (namespace, pod) "
-            f"sum by (namespace, pod) (rate({preempted}[5m])) > 0",
-            "5m",
-            "warning",
-            f"The KV cache of {name} is full and requests are preempted",
-            "KV cache of {{ $labels.pod }} at {{ $value | humanizePercentage }}: the engine preempts requests and computes them "
-            "again, which costs latency and no crash. Add replicas, or lower contextLength or maxNumSeqs.",
-            scope.labels,
+    name, join = scope.model.name, "and on (namespace, pod) sum by (namespace, pod)"
+    found: list[Alert] = []
+    if waiting is not None:
+        found.append(
+            Alert(
+                "LLMKVCacheSaturation",
+                f"max by (namespace, pod) ({usage}) > {_KV_SATURATED} {join} ({waiting}) > 0",
+                _KV_PAGE,
+                "critical",
+                f"The KV cache of {name} is saturated and requests wait",
+                "KV cache of {{ $labels.pod }} at {{ $value | humanizePercentage }} and requests wait for room: first tokens "
+                "come late. The engine does not crash of it. Add replicas, or lower contextLength or maxNumSeqs.",
+                scope.labels,
+            )
         )
-    ]
+    if preempted is not None:
+        found.append(
+            Alert(
+                "LLMKVCachePreemptions",
+                f"max by (namespace, pod) ({usage}) > {_KV_FULL} {join} (rate({preempted}[5m])) > 0",
+                "5m",
+                "warning",
+                f"The KV cache of {name} is full and requests are preempted",
+                "KV cache of {{ $labels.pod }} at {{ $value | humanizePercentage }}: the engine preempts requests and computes "
+                "them again, which costs latency and no crash. Add replicas, or lower contextLength or maxNumSeqs.",
+                scope.labels,
+            )
+        )
+    return found
 
 
 def _ttft(scope: Scope) -> list[Alert]:
