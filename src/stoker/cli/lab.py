@@ -256,7 +256,9 @@ def fault(
         str | None,
         typer.Argument(help="What; none lists what is broken and what can be.", show_default=False),
     ] = None,
-    target: Annotated[str, typer.Argument(help="A node, or NAMESPACE/POD.", show_default=False)] = "",
+    target: Annotated[
+        str, typer.Argument(help="A node, NAMESPACE/POD, or a queue as kafka/TOPIC.", show_default=False)
+    ] = "",
     *,
     value: Annotated[
         float | None,

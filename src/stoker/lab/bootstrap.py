@@ -9,7 +9,7 @@ from stoker.lab.access.roles import BINDINGS, ROLES
 from stoker.lab.control.local import Local
 from stoker.lab.status import ApiError
 
-__all__ = ["bootstrap", "bootstrap_platform", "tell_time"]
+__all__ = ["bootstrap", "bootstrap_platform", "tell_services", "tell_time"]
 
 _NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
 _RBAC = "rbac.authorization.k8s.io"
@@ -99,6 +99,13 @@ def tell_time(local: Local, *, wall: datetime, lab: datetime, speed: float) -> N
         local.create(config)
     else:
         local.update({**found, "data": data})
+
+
+def tell_services(local: Local, services: dict[str, str]) -> None:
+    """Write beside the time where monitoring answers: URLs by name (`stoker.kube.lab.SERVICES`); empty where one is absent."""
+    found = local.get(LAB.api_version, LAB.kind, LAB.namespace, LAB.name)
+    if found is not None:
+        local.update({**found, "data": {**found["data"], **services}})
 
 
 def _ensure(local: Local, obj: dict[str, Any]) -> None:

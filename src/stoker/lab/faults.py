@@ -20,7 +20,7 @@ from stoker.lab.status import ApiError, bad_request, not_found, too_many_request
 
 __all__ = ["FaultRequest", "Faults"]
 
-_VALUES = {"kv-cache": 0.95, "xid": 79.0, "crash": 1.0, "slow": 3.0, "errors": 0.5, "garble": 1.0, "storage": 10.0, "api-429": 0.2, "api-500": 0.2,
+_VALUES = {"kv-cache": 0.95, "xid": 79.0, "crash": 1.0, "slow": 3.0, "errors": 0.5, "garble": 1.0, "storage": 10.0, "backlog": 1.0, "api-429": 0.2, "api-500": 0.2,
            "api-timeout": 0.2}  # fmt: skip
 _OF_PODS = {
     "kv-cache": "fill-kv-cache",
@@ -56,11 +56,13 @@ class Faults:
         local: a client of the cluster.
         wall: how long the lab's seconds are on the wall.
         partition: cuts Prometheus off, or ends that; None where there is none.
+        backlogs: of emulated brokers (`stoker.lab.signals.LateSignals`); no fault, but a switch as the others are.
     """
 
     local: Local
     wall: Callable[[float], float]
     partition: Callable[[bool], None] | None = None
+    backlogs: dict[str, float] = field(default_factory=dict)
     rng: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
     _on: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -110,6 +112,8 @@ class Faults:
             self._pod(asked, value)
         elif asked.kind == "storage":
             kubelets_of(self.local.cluster).host.storage_factor = value if asked.on else 1.0
+        elif asked.kind == "backlog":
+            self._backlog(asked, value)
         elif asked.kind == "prometheus":
             if self.partition is None:
                 raise bad_request("no Prometheus runs in this lab")
@@ -125,6 +129,15 @@ class Faults:
         else:
             annotations.pop(_DOWN, None)
         self.local.update(node)
+
+    def _backlog(self, asked: FaultRequest, value: float) -> None:
+        broker, _, queue = asked.target.partition("/")
+        if not broker or not queue:
+            raise bad_request(f"{asked.target!r} is no queue: name it as kafka/TOPIC")
+        if asked.on:
+            self.backlogs[asked.target] = value
+        else:
+            self.backlogs.pop(asked.target, None)
 
     def _pod(self, asked: FaultRequest, value: float) -> None:
         namespace, _, name = asked.target.rpartition("/")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stoker.errors import StokerError
 from stoker.lab.assemble import Assembly, Lab, assemble, keep_time
-from stoker.lab.bootstrap import tell_time
+from stoker.lab.bootstrap import tell_services, tell_time
 from stoker.lab.faults import Faults
 from stoker.lab.http.certificates import ensure_certificates
 from stoker.lab.http.server import ApiServer
@@ -98,7 +98,7 @@ class RunningLab:
         counted = ApiMetrics()
         server = self._server = ApiServer(counted.wrap(lab.application), sock, certificate, key)
         lab.application.documents.address = f"127.0.0.1:{server.port}"
-        faults = Faults(lab.local, lab.clock.wall, self._partition)
+        faults = Faults(lab.local, lab.clock.wall, self._partition, signals.backlogs)
         lab.application.hook = faults.hook
         lab.application.control = lambda body: faults.switch(body) if body else faults.listed()
         create_nodes(lab.cluster, objects)
@@ -145,6 +145,14 @@ class RunningLab:
         servers.alertmanager = status.alertmanager_url.removeprefix("http://")
         servers.is_known = True
         signals.monitoring = PrometheusSignals(self._monitoring.readings)
+        tell_services(
+            lab.local,
+            {
+                "prometheus": status.prometheus_url,
+                "alertmanager": status.alertmanager_url,
+                "catcher": status.catcher_url,
+            },
+        )
         await asyncio.Event().wait()
 
     def _partition(self, on: bool) -> None:  # noqa: FBT001  # a switch

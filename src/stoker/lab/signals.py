@@ -13,17 +13,21 @@ class LateSignals:
     Attributes:
         monitoring: who answers queries.
         open_requests: what each rule holds and is answering, see `stoker.lab.serving.contract.Held`.
+        backlogs: messages that wait in queues of emulated brokers, by ``kind/queue`` as ``kafka/documents``; of others no
+            broker answers.
     """
 
     def __init__(self) -> None:
         self.monitoring: Signals = Silence()
         self.open_requests: dict[str, int] = {}
+        self.backlogs: dict[str, float] = {}
 
     def prometheus(self, server: str, query: str) -> Answer | None:
         return self.monitoring.prometheus(server, query)
 
     def queue(self, kind: str, metadata: Mapping[str, str]) -> Answer | None:
-        return self.monitoring.queue(kind, metadata)
+        messages = self.backlogs.get(f"{kind}/{_queue_name(metadata)}")
+        return self.monitoring.queue(kind, metadata) if messages is None else Answer(value=messages)
 
     def set_open(self, counts: dict[str, int]) -> None:
         """What is open now; whatever is not named has nothing open."""
@@ -31,3 +35,11 @@ class LateSignals:
 
     def requests(self, name: str) -> float:
         return float(self.open_requests.get(name, 0))
+
+
+def _queue_name(metadata: Mapping[str, str]) -> str:
+    """What a trigger calls its queue (the scalers' typed metadata)."""
+    for key in ("topic", "queueName", "stream"):
+        if metadata.get(key):
+            return metadata[key]
+    return metadata.get("queueURL", "").rpartition("/")[2]

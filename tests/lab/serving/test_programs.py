@@ -121,7 +121,10 @@ def test_the_exporter_tells_of_every_gpu_and_its_pod() -> None:
 
     own = [line for line in lines if 'pod="p"' in line]
     assert 8 == sum(line.startswith("DCGM_FI_DEV_GPU_UTIL{") for line in lines)
-    assert ["50", "70810", "10240", "79", "0.500000"] == [line.rpartition(" ")[2] for line in own]
+    assert ["50", "70810", "10240", "79", "0.500000"] == [line.rpartition(" ")[2] for line in own][:5]
+    assert "DCGM_FI_PROF_SM_ACTIVE 0.4" in {
+        line.partition("{")[0] + " " + line.rpartition(" ")[2][:3] for line in own
+    }
     assert all(
         'namespace="ml"' in line and 'Hostname="n1"' in line and 'container="main"' in line for line in own
     )

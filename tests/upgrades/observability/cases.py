@@ -163,7 +163,7 @@ def gpu_cases() -> dict[str, Callable[[], Case]]:
     """Cases of the alerts over the fleet."""
 
     def gpu(name: str, value: str, number: int = 0) -> Series:
-        return {f'{name}{{gpu="{number}", hostname="node-1", UUID="GPU-{number}"}}': value}
+        return {f'{name}{{gpu="{number}", Hostname="node-1", UUID="GPU-{number}"}}': value}
 
     def fleet(busy: int, idle: int) -> Series:
         found: Series = {}

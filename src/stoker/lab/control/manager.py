@@ -62,6 +62,10 @@ class Manager:
         self._stopped = False
         self._begun = False
 
+    @property
+    def controllers(self) -> list[Controller]:
+        return [work.controller for work in self._work]
+
     def begin(self) -> None:
         """Watch from now on; everything that is stored already is looked at first."""
         if self._begun:

@@ -1,8 +1,9 @@
 """NVIDIA's DCGM exporter of one node: what it would say of the GPUs there.
 
 Labels and families as its text format has them (NVIDIA/dcgm-exporter, internal/pkg/rendermetrics; field names and types from its
-etc/default-counters.csv, through the catalogue). Emulated are utilisation, memory and the last XID; of clocks, temperatures,
-power and links the lab knows nothing, so it says nothing.
+etc/default-counters.csv, through the catalogue). Utilisation, memory and the last XID are the emulated engines' own. The shares
+within a busy second, temperature and power follow the utilisation in straight lines that are assumed (`_ASSUMED`): dashboards have
+something to draw, and nothing may be concluded from it. Of clocks and links the lab says nothing.
 """
 
 import re
@@ -21,7 +22,23 @@ _FAMILIES: Final = (
     ("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB)."),
     ("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered."),
     ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "Ratio of time the graphics engine is active."),
+    ("DCGM_FI_PROF_SM_ACTIVE", "The ratio of cycles an SM has at least 1 warp assigned."),
+    ("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "Ratio of cycles the tensor (HMMA) pipe is active."),
+    (
+        "DCGM_FI_PROF_DRAM_ACTIVE",
+        "Ratio of cycles the device memory interface is active sending or receiving data.",
+    ),
+    ("DCGM_FI_DEV_GPU_TEMP", "GPU temperature (in C)."),
+    ("DCGM_FI_DEV_POWER_USAGE", "Power draw (in W)."),
 )
+# Idle, and what a GPU that is busy all the time has more. Not measured; of the size that an A100 in decode shows.
+_ASSUMED: Final = {
+    "DCGM_FI_PROF_SM_ACTIVE": (0.0, 0.8),
+    "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE": (0.0, 0.25),
+    "DCGM_FI_PROF_DRAM_ACTIVE": (0.0, 0.6),
+    "DCGM_FI_DEV_GPU_TEMP": (34.0, 32.0),
+    "DCGM_FI_DEV_POWER_USAGE": (62.0, 260.0),
+}
 
 
 def model_name(product: str) -> str:
@@ -69,6 +86,9 @@ class Exporter:
 
     def _value(self, name: str, device: Device) -> str:
         share = self._share.get(device.uuid, 0.0)
+        if name in _ASSUMED:
+            idle, more = _ASSUMED[name]
+            return f"{idle + more * share:.6f}"
         used = round(device.used_gib * _MIB_PER_GIB)
         values = {
             "DCGM_FI_DEV_GPU_UTIL": f"{round(100 * share)}",

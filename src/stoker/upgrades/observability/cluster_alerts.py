@@ -112,7 +112,8 @@ def gpu_alerts(platform: ResolvedPlatform) -> list[Alert]:
     if not platform.spec.observability.dcgm:
         return []
     xid = "DCGM_FI_DEV_XID_ERRORS"
-    where = "GPU {{ $labels.gpu }} of {{ $labels.hostname }}"
+    # The label's first letter is small since dcgm-exporter 4.8.3; the one that is not there is empty.
+    where = "GPU {{ $labels.gpu }} of {{ $labels.Hostname }}{{ $labels.hostname }}"
     price = _price(list(platform.pools.values()))
     cost = f" At ${price:g} an hour each they cost money for nothing." if price is not None else ""
     return [

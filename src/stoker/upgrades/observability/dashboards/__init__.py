@@ -4,9 +4,9 @@ import json
 
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades.objects import Emitted, Upgrade, Wave, emit
-from stoker.upgrades.observability.dashboards.content import dashboards
+from stoker.upgrades.observability.dashboards.content import boards, dashboards
 
-__all__ = ["compile_dashboards", "dashboards"]
+__all__ = ["boards", "compile_dashboards", "dashboards"]
 
 
 def compile_dashboards(platform: ResolvedPlatform) -> list[Emitted]:

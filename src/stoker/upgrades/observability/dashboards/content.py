@@ -5,9 +5,9 @@ from typing import Final
 from stoker.platform.base import seconds_of
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades.objects import Object
-from stoker.upgrades.observability.dashboards.panels import Panel, Row, dashboard
+from stoker.upgrades.observability.dashboards.panels import Board, Panel, Row, dashboard
 
-__all__ = ["dashboards"]
+__all__ = ["boards", "dashboards"]
 
 _MODEL: Final = '{namespace=~"$namespace",model=~"$model"}'
 _LEGEND: Final = "{{model}}"
@@ -19,18 +19,16 @@ _MODELS: Final = {
 
 def dashboards(platform: ResolvedPlatform) -> dict[str, Object]:
     """File stem -> dashboard."""
-    name = platform.spec.name
-    found = {"serving": dashboard(name, "LLM serving", _serving(platform), _MODELS)}
+    return {name: dashboard(platform.spec.name, board) for name, board in boards(platform).items()}
+
+
+def boards(platform: ResolvedPlatform) -> dict[str, Board]:
+    """What each dashboard shows, by file stem."""
+    found = {"serving": Board("LLM serving", _serving(platform), _MODELS)}
     if platform.spec.observability.dcgm:
-        found["gpus"] = dashboard(
-            name, "GPUs", _gpus(), {"hostname": "label_values(DCGM_FI_DEV_GPU_TEMP, hostname)"}
-        )
-    found["tenancy"] = dashboard(
-        name,
-        "Tenancy and autoscaling",
-        _tenancy(),
-        {"namespace": "label_values(kube_resourcequota, namespace)"},
-    )
+        found["gpus"] = Board("GPUs", _gpus(), {"gpu_model": "label_values(DCGM_FI_DEV_GPU_UTIL, modelName)"})
+    quotas = {"namespace": "label_values(kube_resourcequota, namespace)"}
+    found["tenancy"] = Board("Tenancy and autoscaling", _tenancy(), quotas)
     return found
 
 
@@ -143,10 +141,11 @@ def _serving(platform: ResolvedPlatform) -> list[Row]:
 
 
 def _gpus() -> list[Row]:
-    host, legend = '{hostname=~"$hostname"}', "{{hostname}} {{gpu}}"
+    # The node's label is Hostname up to dcgm-exporter 4.8.2 and hostname after it: legends name both, selectors neither.
+    chosen, legend = '{modelName=~"$gpu_model"}', "{{Hostname}}{{hostname}} {{gpu}}"
 
     def gauge(title: str, description: str, metric: str, unit: str, threshold: float | None = None) -> Panel:
-        return Panel(title, description, {legend: f"{metric}{host}"}, unit, threshold)
+        return Panel(title, description, {legend: f"{metric}{chosen}"}, unit, threshold)
 
     return [
         Row(
@@ -179,6 +178,7 @@ def _gpus() -> list[Row]:
                     "Idle GPUs times the platform file's price of a GPU-hour.",
                     {"$ per hour": "stoker:gpus_idle_usd_per_hour:sum"},
                     "currencyUSD",
+                    empty="GPUs of several prices, or of none that is known, have no such figure",
                 ),
             ],
         ),
@@ -239,6 +239,7 @@ def _tenancy() -> list[Row]:
                     "GPUs are short, fragmented or tainted; `kubectl describe` tells which.",
                     {"{{namespace}}": f"sum by (namespace) (kube_pod_status_unschedulable{{{own}}})"},
                     "short",
+                    empty="only a pod that finds no node has the series",
                 ),
             ],
         ),

@@ -9,7 +9,7 @@ from typing import Final
 
 from stoker.upgrades.objects import Object
 
-__all__ = ["Panel", "Row", "dashboard"]
+__all__ = ["Board", "Panel", "Row", "dashboard"]
 
 _SCHEMA_VERSION: Final = 39
 _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
@@ -26,6 +26,7 @@ class Panel:
         unit: Grafana unit id (``s``, ``percentunit``, ``short``, ``currencyUSD`` …).
         threshold: value above which it is red; None for none.
         kind: ``timeseries`` or ``stat``.
+        empty: why its queries may have no data on a platform that is well; empty where they always have some.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Panel:
     unit: str
     threshold: float | None = None
     kind: str = "timeseries"
+    empty: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,22 @@ class Row:
     panels: list[Panel] = field(default_factory=list)
 
 
-def dashboard(platform: str, title: str, rows: list[Row], variables: dict[str, str]) -> Object:
-    """The dashboard; ``variables`` maps a name to the query that lists its values. Panels never overlap."""
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a dashboard shows; ``variables`` maps a name to the query that lists its values."""
+
+    title: str
+    rows: list[Row]
+    variables: dict[str, str]
+
+    @property
+    def panels(self) -> list[Panel]:
+        return [panel for row in self.rows for panel in row.panels]
+
+
+def dashboard(platform: str, board: Board) -> Object:
+    """The dashboard as Grafana reads it. Panels never overlap."""
+    title, rows, variables = board.title, board.rows, board.variables
     panels: list[Object] = []
     top = 0
     for row in rows:
