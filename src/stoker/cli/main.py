@@ -11,6 +11,7 @@ from stoker.cli.apply import apply, diff
 from stoker.cli.audit import audit
 from stoker.cli.canary import canary_app
 from stoker.cli.catalog import catalog
+from stoker.cli.catch import catch
 from stoker.cli.check import check
 from stoker.cli.components import components
 from stoker.cli.demo import demo
@@ -89,6 +90,7 @@ app.command(short_help="The rights that each command needs.")(rbac)
 app.command(short_help="Replay traffic on the digital twin.")(simulate)
 app.command(short_help="Search the cheapest configuration that keeps the SLO.")(tune)
 app.command(short_help="Send requests to a real server and measure.")(load)
+app.command(short_help="Take pages as PagerDuty, Opsgenie and Slack do.")(catch)
 app.command(short_help="Validate rendered files strictly.")(validate)
 app.command(short_help="What a rollout brought, measured.")(report)
 app.add_typer(rollout_app, name="rollout", short_help="Phases, gates that measure, and a record of both.")

@@ -22,10 +22,11 @@ from tests.lab.monitoring.world import (
     start_engine,
 )
 
-from stoker.lab.monitoring import Monitoring, Notification
+from stoker.lab.monitoring import Monitoring
 from stoker.lab.monitoring.query import NO_DATA, QueryError, Sample
 from stoker.lab.monitoring.signals import PrometheusSignals
 from stoker.lab.platform.signals import Answer
+from stoker.pages import Notification
 
 
 async def until(found: Any, seconds: float = 30.0) -> Any:

@@ -5,23 +5,20 @@
 - `processes`: the two servers as child processes.
 - `query`: questions to that Prometheus, and KEDA's reading of the answers.
 - `resources`: metrics.k8s.io; `state_metrics`, `exposition`: series of kube-state-metrics and of the API server.
-- `catcher`: where pages arrive.
+- Pages arrive at `stoker.pages`' catcher.
 - `facade`: all of it together.
 """
 
-from stoker.lab.monitoring.catcher import Catcher, Notification
 from stoker.lab.monitoring.facade import Monitoring, MonitoringStatus
 from stoker.lab.monitoring.query import NO_DATA, NoData, QueryError, Range, Readings
 from stoker.lab.monitoring.speed import LabTime, scaled_query
 
 __all__ = [
     "NO_DATA",
-    "Catcher",
     "LabTime",
     "Monitoring",
     "MonitoringStatus",
     "NoData",
-    "Notification",
     "QueryError",
     "Range",
     "Readings",

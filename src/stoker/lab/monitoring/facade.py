@@ -16,7 +16,6 @@ import httpx2
 
 from stoker.errors import StokerError
 from stoker.lab.control import LabClock, Local
-from stoker.lab.monitoring.catcher import Catcher
 from stoker.lab.monitoring.config import Compiled, Places, compile_monitoring
 from stoker.lab.monitoring.exposition import ApiMetrics, TextServer
 from stoker.lab.monitoring.processes import (
@@ -41,6 +40,7 @@ from stoker.lab.monitoring.reading import Mirror
 from stoker.lab.monitoring.speed import LabTime
 from stoker.lab.monitoring.state_metrics import StateMetrics
 from stoker.lab.monitoring.validation import bad_alertmanager_config, bad_rule_files
+from stoker.pages import Catcher
 
 __all__ = ["Monitoring", "MonitoringStatus"]
 

@@ -6,7 +6,7 @@ import json
 import httpx2
 import pytest
 
-from stoker.lab.monitoring import Catcher
+from stoker.pages import Catcher
 
 TRIGGER = {
     "routing_key": "key",
@@ -57,6 +57,40 @@ def test_what_is_no_delivery_is_refused() -> None:
     found.refuse = 500
     assert 500 == found.receive("POST", "/webhook", b"{}")[0]
     assert [] == found.notifications
+
+
+def test_slack_says_by_its_colour_what_is_over() -> None:
+    found = catcher()
+    for colour in ("danger", "good"):
+        attachment = {"title": "requests wait", "color": colour}
+        body = json.dumps({"channel": "#ops", "attachments": [attachment]}).encode()
+        assert (200, b"ok") == found.receive("POST", "/slack/T0/B0/x", body)
+    assert ["firing", "resolved"] == [one.action for one in found.notifications]
+
+
+def test_what_came_is_told_from_a_number_on() -> None:
+    found = catcher()
+    for key in ("a", "b"):
+        found.receive("POST", "/v2/enqueue", json.dumps({**TRIGGER, "dedup_key": key}).encode())
+
+    status, told = found.receive("GET", "/pages?from=1", b"")
+
+    assert isinstance(told, dict)
+    assert (200, 7.0, 2, ["b"]) == (status, told["now"], told["next"], [one["key"] for one in told["pages"]])
+    assert "routing_key" not in json.dumps(told).replace('"routing_key": "<secret>"', "")
+    assert 2 == len(found.receive("GET", "/pages?from=nonsense", b"")[1]["pages"])  # type: ignore[call-overload,index]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]", b"7", b'{"alerts": 7}', b'{"alerts": [7], "commonAnnotations": []}', b'{"attachments": {}}',
+        b'{"payload": 7, "routing_key": "k", "event_action": "trigger"}', b"[" * 100_000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/v2/enqueue", "/v2/alerts", "/slack", "/webhook"])
+def test_odd_bodies_are_answered(path: str, body: bytes) -> None:
+    assert catcher().receive("POST", path, body)[0] in {200, 202, 400, 405}
 
 
 async def over_the_wire() -> None:

@@ -1,10 +1,6 @@
-"""Where pages arrive: an HTTP server that speaks what Alertmanager sends to PagerDuty, Opsgenie, Slack and webhooks.
+"""Where pages arrive: an HTTP server, and a little SMTP, that accepts deliveries as the services do and remembers each.
 
-It accepts deliveries as the services do, as far as Alertmanager looks at the answers, and remembers each with its time, so
-that a rehearsal can tell when somebody would have been woken.
-
-Sources: alertmanager 0.25 notify/{pagerduty,opsgenie,slack,webhook}; PagerDuty Events API v2 ("Send an event": 202 with
-``dedup_key``), Opsgenie Alert API (202 with ``requestId``).
+``GET /pages`` tells what has come, so that a gate on another machine can see when somebody would have been woken.
 """
 
 import asyncio
@@ -12,36 +8,64 @@ import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from stoker.pages.formats import Page, read_delivery, read_mail
 
 __all__ = ["Catcher", "Notification"]
 
 _LARGEST: Final = 4_000_000
-Kind = Literal["pagerduty", "opsgenie", "slack", "webhook", "email"]
+_KEPT: Final = 10_000  # pages; a pager that storms for days must not take the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One delivery.
+    """A page and when it came.
 
     Attributes:
-        time: of the lab, in seconds since the epoch.
+        time: the catcher's clock (in a lab the lab's), in seconds since the epoch.
         wall: the same on the wall's clock.
-        kind: which service it was for.
-        action: ``firing`` or ``resolved``; ``update`` for changes of an Opsgenie alert.
-        key: what the service takes for the same incident: ``dedup_key``, alias, group key.
-        summary: the text that a person sees first.
-        body: the request, credentials taken out.
+        number: how many came before it.
+        page: what it said.
     """
 
     time: float
     wall: float
-    kind: Kind
-    action: str
-    key: str
-    summary: str
-    body: dict[str, Any]
+    number: int
+    page: Page
+
+    @property
+    def kind(self) -> str:
+        return self.page.kind
+
+    @property
+    def action(self) -> str:
+        return self.page.action
+
+    @property
+    def key(self) -> str:
+        return self.page.key
+
+    @property
+    def summary(self) -> str:
+        return self.page.summary
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return dict(self.page.body)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "time": self.time,
+            "wall": self.wall,
+            "kind": self.kind,
+            "action": self.action,
+            "key": self.key,
+            "summary": self.summary,
+            "body": self.body,
+        }
 
 
 @dataclass(slots=True)
@@ -49,18 +73,21 @@ class Catcher:
     """The server.
 
     Attributes:
-        now: the lab's time, in seconds.
+        now: the time to remember, in seconds.
         wall: the wall's.
-        notifications: everything that arrived, in order.
+        notifications: everything that arrived, in order; the newest ten thousand.
         refuse: status to answer with instead, for tests of retries; None accepts.
+        told: called with each page as it comes.
     """
 
     now: Callable[[], float]
     wall: Callable[[], float]
     notifications: list[Notification] = field(default_factory=list)
     refuse: int | None = None
+    told: Callable[[Notification], None] | None = None
     host: str = ""
     port: int = 0
+    _count: int = 0
     _server: asyncio.Server | None = None
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -74,7 +101,7 @@ class Catcher:
             self._server = None
 
     def overrides(self) -> dict[str, str]:
-        """Addresses for the configuration of Alertmanager (`config.Places.overrides`)."""
+        """Addresses for the configuration of Alertmanager, by kind of receiver."""
         root = f"http://{self.host}:{self.port}"
         return {
             "pagerduty": f"{root}/v2/enqueue",
@@ -87,13 +114,13 @@ class Catcher:
     async def wait_for(self, wanted: Callable[[Notification], bool], timeout_s: float) -> Notification | None:
         """The first delivery that is wanted, past ones included; None after so many seconds of the wall."""
         deadline = asyncio.get_running_loop().time() + timeout_s
-        seen = 0
+        seen = -1
         while True:
             self._arrived.clear()
-            for one in self.notifications[seen:]:
-                if wanted(one):
+            for one in self.notifications:
+                if one.number > seen and wanted(one):
                     return one
-            seen = len(self.notifications)
+            seen = self._count - 1
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return None
@@ -147,68 +174,31 @@ class Catcher:
         await writer.drain()
 
     def receive(self, method: str, target: str, raw: bytes) -> tuple[int, dict[str, Any] | bytes]:
-        """What a delivery is answered with; it is remembered where it is one."""
-        path = urlsplit(target).path
-        try:
-            body = json.loads(raw) if raw else {}
-        except ValueError:
-            return 400, {"status": "invalid event", "message": "no JSON"}
-        if method not in {"POST", "PUT"} or not isinstance(body, dict):
-            return 405, {"message": "only deliveries are taken here"}
-        if self.refuse is not None:
+        """What a request is answered with; it is remembered where it is a delivery."""
+        if method == "GET" and urlsplit(target).path == "/pages":
+            return 200, self._told_since(target)
+        if self.refuse is not None and method in {"POST", "PUT"}:
             return self.refuse, {"message": "refused, as told"}
-        if path == "/v2/enqueue":
-            return self._pagerduty(body)
-        if path.startswith("/v2/alerts"):
-            return self._opsgenie(path, body)
-        if path.startswith("/slack"):
-            first = (body.get("attachments") or [{}])[0]
-            is_over = "resolved" in str(first.get("title", "")).lower()
-            self._add(
-                "slack",
-                "resolved" if is_over else "firing",
-                body.get("channel", ""),
-                first.get("title", ""),
-                body,
-            )
-            return 200, b"ok"
-        alerts = body.get("alerts") or [{}]
-        summary = (body.get("commonAnnotations") or {}).get("summary") or (alerts[0].get("labels") or {}).get(
-            "alertname", ""
-        )
-        self._add("webhook", body.get("status", ""), body.get("groupKey", ""), summary, body)
-        return 200, {}
+        status, answer, page = read_delivery(method, target, raw, self._count + 1)
+        if page is not None:
+            self._add(page)
+        return status, answer
 
-    def _pagerduty(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        action, key = body.get("event_action"), body.get("dedup_key") or ""
-        if not body.get("routing_key") or action not in {"trigger", "acknowledge", "resolve"}:
-            message = "Event object is invalid"
-            return 400, {
-                "status": "invalid event",
-                "message": message,
-                "errors": ["routing_key or event_action"],
-            }
-        summary = (body.get("payload") or {}).get("summary", "")
-        said = {"trigger": "firing", "resolve": "resolved"}.get(action, action)
-        self._add("pagerduty", said, key, summary, {**body, "routing_key": "<secret>"})
-        return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
+    def _told_since(self, target: str) -> dict[str, Any]:
+        """Pages from a number on (``?from=``), and the catcher's time now."""
+        asked = parse_qs(urlsplit(target).query).get("from", ["0"])[0]
+        first = int(asked) if asked.isascii() and asked.isdigit() else 0
+        found = [one.as_json() for one in self.notifications if one.number >= first]
+        return {"now": self.now(), "next": self._count, "pages": found}
 
-    def _opsgenie(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        parts = [unquote(part) for part in path.split("/") if part]
-        alias = body.get("alias") or (parts[2] if len(parts) > 2 else "")
-        action = "firing"
-        if len(parts) > 3:
-            action = "resolved" if parts[3] == "close" else "update"
-        self._add("opsgenie", action, alias, body.get("message", ""), body)
-        return 202, {
-            "result": "Request will be processed",
-            "took": 0.01,
-            "requestId": f"lab-{len(self.notifications)}",
-        }
-
-    def _add(self, kind: Kind, action: str, key: str, summary: str, body: dict[str, Any]) -> None:
-        self.notifications.append(Notification(self.now(), self.wall(), kind, action, key, summary, body))
+    def _add(self, page: Page) -> None:
+        found = Notification(self.now(), self.wall(), self._count, page)
+        self._count += 1
+        self.notifications.append(found)
+        del self.notifications[:-_KEPT]
         self._arrived.set()
+        if self.told is not None:
+            self.told(found)
 
     async def _mail(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The few words of SMTP that a client needs to hand over one message after another."""
@@ -218,7 +208,7 @@ class Catcher:
             writer.write(f"{text}\r\n".encode())
             await writer.drain()
 
-        await say("220 stoker-lab ESMTP")
+        await say("220 stoker-catcher ESMTP")
         while line := (await asyncio.wait_for(reader.readline(), 60.0)).decode("utf-8", "replace").strip():
             word = line.upper().partition(" ")[0]
             if word == "QUIT":
@@ -231,10 +221,5 @@ class Catcher:
             elif word == "DATA":
                 await say("354 go on")
                 message = (await reader.readuntil(b"\r\n.\r\n")).decode("utf-8", "replace")
-                subject = next(
-                    (row[8:].strip() for row in message.split("\r\n") if row.lower().startswith("subject:")),
-                    "",
-                )
-                action = "resolved" if "RESOLVED" in subject.upper() else "firing"
-                self._add("email", action, ",".join(receivers), subject, {"from": sender, "message": message})
+                self._add(read_mail(sender, receivers, message))
             await say("250 ok")
