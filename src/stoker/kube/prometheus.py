@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -13,10 +13,11 @@ import httpx2
 from stoker.errors import StokerError, UnreachableError
 from stoker.kube.snapshot import Item, Source, Unread
 
-__all__ = ["TOKEN_VARIABLE", "Line", "Prometheus", "instant", "measure", "open_prometheus"]
+__all__ = ["TOKEN_VARIABLE", "Line", "Prometheus", "Sample", "Series", "instant", "measure", "metric_types", "open_prometheus", "samples"]
 
 TOKEN_VARIABLE: Final = "STOKER_PROMETHEUS_TOKEN"  # noqa: S105  # the variable's name
 Sample = tuple[dict[str, str], float]
+Series = tuple[dict[str, str], tuple[tuple[float, float], ...]]  # labels; times since the epoch and values
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Prometheus:
 
     def now(self) -> datetime:
         """The server's time: a lab's Prometheus is asked in the lab's."""
-        data = _ask(self._client, "/api/v1/query", {"query": "time()"})
+        data = _ask(lambda: self._client.post("/api/v1/query", data={"query": "time()"}), self._client)
         try:
             return datetime.fromtimestamp(float(data["result"][1]), UTC)
         except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
@@ -87,7 +88,7 @@ class Prometheus:
             "end": f"{end.timestamp():.3f}",
             "step": f"{step.total_seconds():.3f}",
         }
-        data = _ask(self._client, "/api/v1/query_range", asked)
+        data = _ask(lambda: self._client.post("/api/v1/query_range", data=asked), self._client)
         results = data.get("result") if data.get("resultType") == "matrix" else []
         count = math.floor((end - start) / step) + 1
         return [_line(entry, start.timestamp(), step.total_seconds(), count) for entry in results or []]
@@ -112,15 +113,47 @@ def instant(client: httpx2.Client, query: str, at: datetime) -> list[Sample]:
         UnreachableError: the server does not answer.
         StokerError: it refuses the query.
     """
-    data = _ask(client, "/api/v1/query", {"query": query, "time": f"{at.timestamp():.3f}"})
+    data = _query(client, query, at)
     results = data.get("result") if data.get("resultType") == "vector" else []
     return [sample for entry in results or [] if (sample := _sample(entry)) is not None]
 
 
-def _ask(client: httpx2.Client, path: str, parameters: Mapping[str, str]) -> Mapping[str, Any]:
-    """The ``data`` of an answer."""
+def samples(client: httpx2.Client, query: str, at: datetime) -> list[Series]:
+    """The raw samples of a range selector (``metric{...}[5m]``), as they were scraped; NaN and infinities are left out.
+
+    Raises:
+        UnreachableError: the server does not answer.
+        StokerError: it refuses the query.
+    """
+    data = _query(client, query, at)
+    results = data.get("result") if data.get("resultType") == "matrix" else []
+    found = []
+    for entry in results or []:
+        labels = {str(k): str(v) for k, v in (entry.get("metric") or {}).items()}
+        points = ((float(when), float(value)) for when, value in entry.get("values") or ())
+        found.append((labels, tuple(point for point in points if math.isfinite(point[1]))))
+    return found
+
+
+def metric_types(client: httpx2.Client) -> dict[str, str]:
+    """Types of metrics by name as their targets give them; what the server does not know is not there.
+
+    Raises:
+        UnreachableError: the server does not answer.
+        StokerError: it refuses.
+    """
+    data = _ask(lambda: client.get("/api/v1/metadata"), client)
+    return {str(name): str(rows[0].get("type") or "") for name, rows in data.items() if rows}
+
+
+def _query(client: httpx2.Client, query: str, at: datetime) -> dict[str, Any]:
+    asked = {"query": query, "time": f"{at.timestamp():.3f}"}
+    return _ask(lambda: client.post("/api/v1/query", data=asked), client)
+
+
+def _ask(send: Callable[[], httpx2.Response], client: httpx2.Client) -> dict[str, Any]:
     try:
-        response = client.post(path, data=parameters)
+        response = send()
     except httpx2.TransportError as error:
         raise UnreachableError(
             f"{_name(client)} does not answer: {error}", fix="check --prometheus URL"

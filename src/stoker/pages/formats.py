@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["Kind", "Page", "Reading", "read_delivery", "read_mail"]
+__all__ = ["Kind", "Page", "Reading", "page_of_json", "read_delivery", "read_mail"]
 
 Kind = Literal["pagerduty", "opsgenie", "slack", "webhook", "email"]
 _SAID: Final = {"trigger": "firing", "resolve": "resolved", "acknowledge": "acknowledge"}
@@ -38,6 +38,15 @@ class Page:
     def text(self) -> str:
         """Everything that it says, to be searched for an alert's name."""
         return json.dumps(self.body, ensure_ascii=False)
+
+
+def page_of_json(told: Mapping[str, Any]) -> Page:
+    """A page as a catcher tells it.
+
+    Raises:
+        KeyError: a part is missing.
+    """
+    return Page(told["kind"], told["action"], told["key"], told["summary"], told["body"])
 
 
 # Status and body of the answer, and the page where it was one.

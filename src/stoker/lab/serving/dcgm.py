@@ -30,6 +30,8 @@ _FAMILIES: Final = (
     ),
     ("DCGM_FI_DEV_GPU_TEMP", "GPU temperature (in C)."),
     ("DCGM_FI_DEV_POWER_USAGE", "Power draw (in W)."),
+    ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "Number of remapped rows for uncorrectable errors."),
+    ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "Whether remapping of rows has failed."),
 )
 # Idle, and what a GPU that is busy all the time has more. Not measured; of the size that an A100 in decode shows.
 _ASSUMED: Final = {
@@ -38,7 +40,10 @@ _ASSUMED: Final = {
     "DCGM_FI_PROF_DRAM_ACTIVE": (0.0, 0.6),
     "DCGM_FI_DEV_GPU_TEMP": (34.0, 32.0),
     "DCGM_FI_DEV_POWER_USAGE": (62.0, 260.0),
+    "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS": (0.0, 0.0),
+    "DCGM_FI_DEV_ROW_REMAP_FAILURE": (0.0, 0.0),
 }
+_COUNTERS: Final = frozenset(("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",))
 
 
 def model_name(product: str) -> str:
@@ -76,7 +81,8 @@ class Exporter:
         devices = self._devices()
         lines: list[str] = []
         for name, about in _FAMILIES:
-            lines.append(f"# HELP {name} {about}\n# TYPE {name} gauge\n")
+            kind = "counter" if name in _COUNTERS else "gauge"
+            lines.append(f"# HELP {name} {about}\n# TYPE {name} {kind}\n")
             lines += [
                 f"{name}{labels} {self._value(name, device)}\n"
                 for device in devices

@@ -23,11 +23,18 @@ from stoker.sizing.resolved import ResolvedModel, ResolvedPlatform
 from stoker.upgrades.autoscaling.brokers import broker_trigger
 from stoker.upgrades.objects import Object
 
-__all__ = ["broker_triggers", "cron_triggers", "effective_wake", "interceptor_route", "wake_trigger"]
+__all__ = [
+    "QUEUE_SERIES",
+    "broker_triggers",
+    "cron_triggers",
+    "effective_wake",
+    "interceptor_route",
+    "wake_trigger",
+]
 
 _SCALER: Final = "keda-add-ons-http-external-scaler"
 _SCALER_PORT: Final = 9090
-_QUEUE_SERIES: Final = ("llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size")
+QUEUE_SERIES: Final = ("llm_d_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size")
 
 
 def effective_wake(model: ResolvedModel) -> Wake | None:
@@ -64,7 +71,7 @@ def wake_trigger(platform: ResolvedPlatform, model: ResolvedModel) -> Object | N
 
 def _flow_control(platform: ResolvedPlatform, model: ResolvedModel) -> Object:
     selector = f'namespace="{model.namespace}",inference_pool="{model.name}-inference-pool"'
-    series = " or ".join(f"{name}{{{selector}}}" for name in _QUEUE_SERIES)
+    series = " or ".join(f"{name}{{{selector}}}" for name in QUEUE_SERIES)
     tuning = platform.spec.autoscaling
     trigger: Object = {
         "type": "prometheus",

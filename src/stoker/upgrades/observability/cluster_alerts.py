@@ -5,7 +5,7 @@ from typing import Final
 from stoker.sizing.resolved import ResolvedPlatform, ResolvedPool, ResolvedTenant
 from stoker.upgrades.observability.rules import Alert, Recording
 
-__all__ = ["KUBE_STATE_METRICS", "gpu_alerts", "gpu_recordings", "tenant_alerts"]
+__all__ = ["KUBE_STATE_METRICS", "MAY_BE_ABSENT", "gpu_alerts", "gpu_recordings", "tenant_alerts"]
 
 # Series used here (kube-state-metrics docs/metrics/{workload,policy}, v2.17).
 KUBE_STATE_METRICS: Final = (
@@ -19,6 +19,11 @@ KUBE_STATE_METRICS: Final = (
     "kube_resourcequota",
     "kube_node_status_allocatable",
 )
+# Series that a cluster which is well need not have, and why.
+MAY_BE_ABSENT: Final = {
+    "kube_pod_status_unschedulable": "only a pod that finds no node has it",
+    "kube_pod_container_status_last_terminated_reason": "only a container that has ended before has it",
+}
 # XIDs after which a GPU or its job is lost (NVIDIA "XID Errors" guide; project facts, section 5): double-bit ECC 48,
 # row remapping 63 and 64, NVLink 74, off the bus 79, contained and uncontained memory errors 94 and 95.
 _FATAL_XIDS: Final = (48, 63, 64, 74, 79, 94, 95)
