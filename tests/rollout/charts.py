@@ -27,7 +27,7 @@ def _namespaces() -> list[Object]:
 
 def _prometheus() -> list[Object]:
     kinds = ("podMonitor", "serviceMonitor", "rule", "scrapeConfig")
-    everything = {f"{kind}{part}": {} for kind in kinds for part in ("Selector", "NamespaceSelector")}
+    everything: Object = {f"{kind}{part}": {} for kind in kinds for part in ("Selector", "NamespaceSelector")}
     alerting = {
         "alertmanagers": [{"namespace": "monitoring", "name": "alertmanager-operated", "port": "web"}]
     }
@@ -60,7 +60,7 @@ def _prometheus() -> list[Object]:
 def _alertmanager() -> Object:
     """As `stoker components` sets it: the platform's routes take alerts of every namespace."""
     strategy = {"type": "OnNamespaceExceptForAlertmanagerNamespace"}
-    every = {"alertmanagerConfigSelector": {}, "alertmanagerConfigNamespaceSelector": {}}
+    every: Object = {"alertmanagerConfigSelector": {}, "alertmanagerConfigNamespaceSelector": {}}
     return {
         "apiVersion": f"{_MONITORING}/v1",
         "kind": "Alertmanager",

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from stoker.errors import UnreachableError
+from stoker.errors import StokerError, UnreachableError
 from stoker.load import LoadPlan, Target
 from stoker.rollout.endpoints import find_model
 from stoker.rollout.evidence import Judgement
 from stoker.rollout.gate import CannotMeasureError, Context, Gate
-from stoker.rollout.monitoring import services
+from stoker.rollout.monitoring import prometheus, services
 from stoker.rollout.queues import Engines
 from stoker.rollout.replicas import Look, Recorder
 from stoker.rollout.scaled_model import Subject, keda_is_missing, scaled_model, scaled_object
@@ -21,6 +21,7 @@ __all__ = ["SCALE_DOWN", "SCALE_UP"]
 _PROMPT: Final = 32  # tokens: short ones fill the batch before the cache
 _FASTEST: Final = 0.01  # seconds per output token at a full batch that no GPU beats by much
 _STEP_DOWN: Final = 300.0  # the compiled policy: one replica in five minutes
+_SCRAPED: Final = 300.0  # seconds in which a new target is known to Prometheus
 _QUIET: Final = 3600.0  # seconds in which an earlier load may scale in
 
 
@@ -37,6 +38,7 @@ def _measure_up(context: Context) -> Judgement:
     queue: list[tuple[float, float]] = []
     with Recorder(context.cluster, model) as replicas, Engines(context, model) as engines:
         _settle(context, replicas, start)
+        _await_scrape(context, model, start)
         before = len(replicas.looks) - 1
         plan, most = _overload(model, seconds=within * 2 + ready_within + 600.0)
 
@@ -162,6 +164,22 @@ def _settle(context: Context, replicas: Recorder, start: int) -> None:
         raise CannotMeasureError(
             f"it has {said} and was to begin with {start}", fix="wait until no load is on it"
         )
+
+
+def _await_scrape(context: Context, model: ResolvedModel, count: int) -> None:
+    """Until Prometheus scrapes what is there: a pod that is new to it is no load to any scaler. Without it things go on as they are."""
+
+    def is_scraped() -> bool | None:
+        found = source.value(f'count(up{{namespace="{model.namespace}",model="{model.name}"}} == 1)')
+        return True if found is not None and found >= count else None
+
+    try:
+        with prometheus(context) as source:
+            is_there = context.until(is_scraped, within=_SCRAPED, every=5.0)
+    except StokerError as error:
+        context.note("Prometheus is not seen", why=error.message)
+        return
+    context.note("scraped by Prometheus", replicas=count if is_there else "not all")
 
 
 def _sample(context: Context, engines: Engines, queue: list[tuple[float, float]]) -> None:
