@@ -1,7 +1,10 @@
 """A platform with its scalers and its monitoring on a lab that runs, for the gates of weeks 3 and 4."""
 
+import copy
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ from tests.lab.running.conftest import stoker
 from tests.rollout.charts import alerting_secret, install_charts
 
 from stoker.kube.cluster import Cluster, open_cluster
-from stoker.kube.refs import Object
+from stoker.kube.refs import Object, Ref
 from stoker.platform.load import loads
 from stoker.rollout.evidence import GateResult
 from stoker.rollout.gate import Context, Gate, run_gate
@@ -19,7 +22,7 @@ from stoker.sizing.resolve import resolve
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades import compile_platform
 
-__all__ = ["PLATFORM", "apply_platform", "lab_up", "measured", "platform", "wait_ready"]
+__all__ = ["PLATFORM", "apply_platform", "lab_up", "measured", "platform", "seeded", "told", "wait_ready"]
 
 PLATFORM = """
 name: watched
@@ -131,3 +134,27 @@ def measured(
     result = run_gate(gate, context)
     assert result.cleaned, result.as_json()
     return result
+
+
+@contextmanager
+def seeded(cluster: Cluster, ref: Ref, change: Callable[[Object], None] | None) -> Iterator[None]:
+    """An object changed, or gone, and as it was afterwards."""
+    before = cluster.get(ref)
+    assert before is not None
+    clean = {**before, "metadata": {key: before["metadata"][key] for key in ("name", "namespace", "labels")}}
+    clean.pop("status", None)
+    if change is None:
+        cluster.delete(ref)
+    else:
+        wanted = copy.deepcopy(clean)
+        change(wanted)
+        cluster.apply(wanted, force=True)
+    try:
+        yield
+    finally:
+        cluster.apply(clean, force=True)
+
+
+def told(result: GateResult) -> str:
+    """Everything that a gate said, for a test that fails."""
+    return json.dumps(result.as_json(), indent=1)[:6000]

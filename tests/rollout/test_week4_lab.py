@@ -1,10 +1,7 @@
 """Week 4's gates on a lab with a real Prometheus and a real Alertmanager: they pass, and fail where a fault is seeded."""
 
-import copy
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +9,13 @@ import httpx2
 import pytest
 from tests.lab.monitoring.world import needs_both
 from tests.lab.running.conftest import stoker
-from tests.rollout.observed import apply_platform, lab_up, measured, platform, wait_ready
+from tests.rollout.observed import apply_platform, lab_up, measured, platform, seeded, told, wait_ready
 
 from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.lab import lab_services
 from stoker.kube.prometheus import instant
 from stoker.kube.refs import Object, Ref
-from stoker.rollout.evidence import GateResult, Verdict
+from stoker.rollout.evidence import Verdict
 from stoker.rollout.gates.week4_dashboards import DASHBOARDS_ANSWER
 from stoker.rollout.gates.week4_metrics import METRICS_PRESENT
 from stoker.rollout.gates.week4_pages import PAGE_ARRIVES, PAGE_RESOLVES
@@ -50,30 +47,6 @@ def cluster(lab: Path) -> Iterator[Cluster]:
         yield found
 
 
-@contextmanager
-def seeded(cluster: Cluster, ref: Ref, change: Callable[[Object], None] | None) -> Iterator[None]:
-    """An object changed, or gone, and as it was afterwards."""
-    before = cluster.get(ref)
-    assert before is not None
-    clean = {**before, "metadata": {key: before["metadata"][key] for key in ("name", "namespace", "labels")}}
-    clean.pop("status", None)
-    if change is None:
-        cluster.delete(ref)
-    else:
-        wanted = copy.deepcopy(clean)
-        change(wanted)
-        cluster.apply(wanted, force=True)
-    try:
-        yield
-    finally:
-        cluster.apply(clean, force=True)
-
-
-def told(result: GateResult) -> str:
-    """Everything that a gate said, for a test that fails."""
-    return json.dumps(result.as_json(), indent=1)[:6000]
-
-
 def until_gone(cluster: Cluster, query: str) -> None:
     """Until Prometheus has no data for a query."""
     with httpx2.Client(base_url=lab_services(cluster)["prometheus"], timeout=30.0) as client:
@@ -82,6 +55,18 @@ def until_gone(cluster: Cluster, query: str) -> None:
                 return
             time.sleep(0.2)
     raise AssertionError(f"{query} has data still")
+
+
+def until_routed(cluster: Cluster, *, is_routed: bool) -> None:
+    """Until Alertmanager has read a configuration with the platform's receivers, or one without."""
+    with httpx2.Client(base_url=lab_services(cluster)["alertmanager"], timeout=30.0) as client:
+        for _ in range(300):
+            if (
+                "watched/pagerduty" in client.get("/api/v2/status").json()["config"]["original"]
+            ) is is_routed:
+                return
+            time.sleep(0.2)
+    raise AssertionError("Alertmanager's configuration is not what it was to be")
 
 
 def alert(rules: Object) -> dict[str, Any]:
@@ -106,7 +91,8 @@ def test_metrics_are_there_for_every_pod_until_nothing_scrapes_them(cluster: Clu
         until_gone(cluster, 'up{model="mistral"}')
         bad = measured(cluster, PLATFORM, METRICS_PRESENT, within_seconds=30)
 
-    assert (Verdict.PASSED, 1) == (good.verdict, good.judgement.measured["pods"]), told(good)
+    assert Verdict.PASSED is good.verdict, told(good)
+    assert good.judgement.measured["pods"] >= 1
     assert good.source == f"lab at {SPEED} times the wall's speed"
     assert Verdict.FAILED is bad.verdict, told(bad)
     assert "no target" in bad.judgement.reason
@@ -124,9 +110,8 @@ def test_without_prometheus_nothing_is_said(cluster: Cluster, lab: Path) -> None
     stoker("lab", "fault", "backlog", "kafka/documents", "--value", 0, "--state", lab)
 
 
-def test_a_saturated_cache_pages_within_three_minutes_and_is_called_off(cluster: Cluster) -> None:
+def test_a_saturated_cache_pages_within_three_minutes(cluster: Cluster) -> None:
     page = measured(cluster, PLATFORM, PAGE_ARRIVES)
-    over = measured(cluster, PLATFORM, PAGE_RESOLVES)
 
     assert Verdict.PASSED is page.verdict, told(page)
     assert 60 <= page.judgement.measured["seconds_to_page"] <= 180
@@ -136,8 +121,17 @@ def test_a_saturated_cache_pages_within_three_minutes_and_is_called_off(cluster:
     seen = [one.what for one in page.evidence]
     order = ["the KV cache is being filled", "above 90 %", "the alert fires", "a page was received"]
     assert order == [what for what in dict.fromkeys(seen) if what in order]
-    assert Verdict.PASSED is over.verdict, told(over)
-    assert 0 < over.judgement.measured["seconds_to_resolved"] <= 600
+
+
+@pytest.mark.slow
+def test_the_page_is_called_off_whether_it_was_left_open_or_is_caused_anew(cluster: Cluster) -> None:
+    first = measured(cluster, PLATFORM, PAGE_RESOLVES)
+    again = measured(cluster, PLATFORM, PAGE_RESOLVES)
+
+    for over in (first, again):
+        assert Verdict.PASSED is over.verdict, told(over)
+        assert 0 < over.judgement.measured["seconds_to_resolved"] <= 600
+    assert "the KV cache is being filled" in [one.what for one in again.evidence]
 
 
 def test_an_alert_that_waits_longer_than_the_gate_allows_fails_with_the_sum_and_nobody_is_woken(
@@ -174,7 +168,9 @@ def test_the_guides_own_alert_cannot_fire(cluster: Cluster) -> None:
 @pytest.mark.slow
 def test_an_alertmanager_without_a_route_wakes_nobody(cluster: Cluster) -> None:
     with seeded(cluster, ROUTES, None):
+        until_routed(cluster, is_routed=False)
         result = measured(cluster, PLATFORM, PAGE_ARRIVES)
+    until_routed(cluster, is_routed=True)
 
     assert Verdict.FAILED is result.verdict, told(result)
     assert "is there a route" in result.judgement.reason
@@ -182,7 +178,19 @@ def test_an_alertmanager_without_a_route_wakes_nobody(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
-def test_a_receiver_that_is_down_is_seen_by_the_counters_of_alertmanager(cluster: Cluster) -> None:
+def test_a_receiver_that_is_down_gets_no_page(cluster: Cluster, lab: Path) -> None:
+    stoker("lab", "fault", "receiver", "--state", lab)
+    try:
+        result = measured(cluster, PLATFORM, PAGE_ARRIVES)
+    finally:
+        stoker("lab", "fault", "receiver", "--off", "--state", lab)
+
+    assert Verdict.FAILED is result.verdict, told(result)
+    assert "does the receiver answer" in result.judgement.reason
+
+
+@pytest.mark.slow
+def test_without_a_catcher_alertmanagers_own_counters_confirm_the_page(cluster: Cluster) -> None:
     """As on a live cluster: no catcher, and Alertmanager's own word that it delivered."""
     named = {**lab_services(cluster), "catcher": ""}
     result = measured(cluster, PLATFORM, PAGE_ARRIVES, named)

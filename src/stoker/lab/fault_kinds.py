@@ -14,6 +14,7 @@ KINDS: dict[str, str] = {
     "garble": "TARGET pod's engine answers a --value (1) share of requests with something else",
     "storage": "weights take --value (10) times as long to load",
     "prometheus": "Prometheus neither scrapes nor answers",
+    "receiver": "receivers of pages answer 503",
     "backlog": "TARGET queue, as kafka/TOPIC, answers and has --value (1) messages; no broker does otherwise",
     "api-429": "the API refuses a --value (0.2) share of requests: too many",
     "api-500": "the API fails a --value (0.2) share of requests",

@@ -56,12 +56,14 @@ class Faults:
         local: a client of the cluster.
         wall: how long the lab's seconds are on the wall.
         partition: cuts Prometheus off, or ends that; None where there is none.
+        refuse: makes receivers of pages refuse, or ends that; None where there are none.
         backlogs: of emulated brokers (`stoker.lab.signals.LateSignals`); no fault, but a switch as the others are.
     """
 
     local: Local
     wall: Callable[[float], float]
     partition: Callable[[bool], None] | None = None
+    refuse: Callable[[bool], None] | None = None
     backlogs: dict[str, float] = field(default_factory=dict)
     rng: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
     _on: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -114,10 +116,11 @@ class Faults:
             kubelets_of(self.local.cluster).host.storage_factor = value if asked.on else 1.0
         elif asked.kind == "backlog":
             self._backlog(asked, value)
-        elif asked.kind == "prometheus":
-            if self.partition is None:
+        elif asked.kind in {"prometheus", "receiver"}:
+            switch = self.partition if asked.kind == "prometheus" else self.refuse
+            if switch is None:
                 raise bad_request("no Prometheus runs in this lab")
-            self.partition(asked.on)
+            switch(asked.on)
 
     def _node(self, asked: FaultRequest) -> None:
         node = self.local.get("v1", "Node", "", asked.target)

@@ -98,7 +98,7 @@ class RunningLab:
         counted = ApiMetrics()
         server = self._server = ApiServer(counted.wrap(lab.application), sock, certificate, key)
         lab.application.documents.address = f"127.0.0.1:{server.port}"
-        faults = Faults(lab.local, lab.clock.wall, self._partition, signals.backlogs)
+        faults = Faults(lab.local, lab.clock.wall, self._partition, self._refuse, signals.backlogs)
         lab.application.hook = faults.hook
         lab.application.control = lambda body: faults.switch(body) if body else faults.listed()
         create_nodes(lab.cluster, objects)
@@ -158,6 +158,10 @@ class RunningLab:
     def _partition(self, on: bool) -> None:  # noqa: FBT001  # a switch
         if self._monitoring is not None:
             self._monitoring.partition(on=on)
+
+    def _refuse(self, on: bool) -> None:  # noqa: FBT001  # a switch
+        if self._monitoring is not None:
+            self._monitoring.catcher.refuse = 503 if on else None
 
     async def wait(self, stop: asyncio.Event) -> None:
         """Wait for ``stop``.

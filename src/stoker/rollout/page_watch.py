@@ -67,12 +67,21 @@ class PageWatch:
     def states(self) -> set[str]:
         """Of the alerts of this model."""
         names = "|".join(sorted({rule.name for rule in self.rules}))
-        own = {"namespace": self.model.namespace, "model": self.model.name}
         return {
             labels.get("alertstate", "")
             for labels, _ in self.source.instant(f'ALERTS{{alertname=~"{names}"}}')
-            if all(labels.get(key, value) == value for key, value in own.items())
+            if self._is_own(labels)
         }
+
+    def fired_lately(self, seconds: float) -> bool:
+        """Whether an alert of this model fired in the last so many seconds."""
+        names = "|".join(sorted({rule.name for rule in self.rules}))
+        rows = self.source.samples(f'ALERTS{{alertname=~"{names}",alertstate="firing"}}', seconds)
+        return any(points for labels, points in rows if self._is_own(labels))
+
+    def _is_own(self, labels: Mapping[str, str]) -> bool:
+        own = {"namespace": self.model.namespace, "model": self.model.name}
+        return all(labels.get(key, value) == value for key, value in own.items())
 
     def _look_at_alert(self) -> None:
         states = self.states()

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
+import httpx2
+
 from stoker.load import Api, Clock, LoadPlan, LoadResult, LoadRun, Outcome, Planned, Target, listed_plan
 from stoker.rollout.endpoints import Endpoint
 from stoker.rollout.gate import CannotMeasureError, Context
 from stoker.sizing.resolved import ResolvedModel
 
-__all__ = ["lost", "planned", "target_of", "traffic"]
+__all__ = ["answering", "lost", "planned", "target_of", "traffic"]
 
 # Not the cluster's doing: requests that this machine did not send, or took back when the gate had seen enough.
 _OURS = frozenset((Outcome.UNSENT, Outcome.CANCELLED))
@@ -25,6 +27,27 @@ def target_of(model: ResolvedModel, endpoint: Endpoint) -> Target:
     url = endpoint.url + model.release.openai_prefix
     # Whole answers: what gates ask for is who answers and how many wait, not when the first token came.
     return Target(url, Api.CHAT, streams=False, host=endpoint.headers.get("Host", ""))
+
+
+def answering(model: ResolvedModel, endpoint: Endpoint) -> None:
+    """Raise where a model does not answer at all, before anybody waits for what its load would do.
+
+    Raises:
+        CannotMeasureError: it is not reached, or answers with a failure of its own.
+    """
+    path = f"{model.release.openai_prefix}/models"
+    try:
+        with endpoint.client() as client:
+            status = client.get(path).status_code
+    except httpx2.HTTPError as error:
+        raise CannotMeasureError(
+            f"{model.name} does not answer at {endpoint.as_json()['url']}: {error}",
+            fix="week-2's gates come first",
+        ) from error
+    if status >= httpx2.codes.INTERNAL_SERVER_ERROR:
+        raise CannotMeasureError(
+            f"{model.name} answers {path} with {status}", fix="week-2's gates come first"
+        )
 
 
 def planned(

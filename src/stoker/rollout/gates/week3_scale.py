@@ -12,7 +12,7 @@ from stoker.rollout.queues import Engines
 from stoker.rollout.replicas import Look, Recorder
 from stoker.rollout.scaled_model import Subject, keda_is_missing, scaled_model, scaled_object
 from stoker.rollout.scaling import judge_scale_down, judge_scale_up
-from stoker.rollout.traffic import lost, planned, target_of, traffic
+from stoker.rollout.traffic import answering, lost, planned, target_of, traffic
 from stoker.sizing.memory import batch_defaults
 from stoker.sizing.resolved import ResolvedModel
 
@@ -124,7 +124,9 @@ def _measure_down(context: Context) -> Judgement:
 
 
 def _target(context: Context, model: ResolvedModel) -> Target:
-    return target_of(model, find_model(context.cluster, context.platform, model, services(context)))
+    endpoint = find_model(context.cluster, context.platform, model, services(context))
+    answering(model, endpoint)
+    return target_of(model, endpoint)
 
 
 def _overload(model: ResolvedModel, *, seconds: float) -> tuple[LoadPlan, int]:

@@ -21,6 +21,7 @@ from stoker.upgrades.observability import rule_groups
 __all__ = ["PAGE_ARRIVES", "PAGE_RESOLVES"]
 
 _MONITORING: Final = "monitoring.coreos.com"
+_GROUP_INTERVAL: Final = 330.0  # seconds: Alertmanager's default of five minutes, and an evaluation
 _QUIET: Final = 900.0  # seconds to wait for what an earlier rehearsal left open
 _FILLING: Final = 600.0  # seconds that filling the cache may take, and emptying it
 
@@ -103,7 +104,10 @@ def _wait_for_quiet(watch: PageWatch) -> None:
     """Nothing of this kind is open: a page would be no answer to our crossing, and wait for its group's interval."""
 
     def is_quiet() -> bool | None:
-        return None if "firing" in watch.states() or watch.open_pages() else True
+        if "firing" in watch.states() or watch.open_pages():
+            return None
+        # Without a catcher nobody tells whether Alertmanager has closed the group: it does within its interval.
+        return None if watch.pages is None and watch.fired_lately(_GROUP_INTERVAL) else True
 
     if watch.context.until(is_quiet, within=_QUIET, every=5.0) is None:
         raise CannotMeasureError(
