@@ -13,7 +13,18 @@ import httpx2
 from stoker.errors import StokerError, UnreachableError
 from stoker.kube.snapshot import Item, Source, Unread
 
-__all__ = ["TOKEN_VARIABLE", "Line", "Prometheus", "Sample", "Series", "instant", "measure", "metric_types", "open_prometheus", "samples"]
+__all__ = [
+    "TOKEN_VARIABLE",
+    "Line",
+    "Prometheus",
+    "Sample",
+    "Series",
+    "instant",
+    "measure",
+    "metric_types",
+    "open_prometheus",
+    "samples",
+]
 
 TOKEN_VARIABLE: Final = "STOKER_PROMETHEUS_TOKEN"  # noqa: S105  # the variable's name
 Sample = tuple[dict[str, str], float]
