@@ -4,7 +4,8 @@ from typing import Final
 
 from stoker.rollout.gate import Gate
 from stoker.rollout.gates.week_1 import GATES as WEEK_1
+from stoker.rollout.gates.week_2 import GATES as WEEK_2
 
 __all__ = ["GATES"]
 
-GATES: Final[tuple[Gate, ...]] = (*WEEK_1,)
+GATES: Final[tuple[Gate, ...]] = (*WEEK_1, *WEEK_2)
