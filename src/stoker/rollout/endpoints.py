@@ -31,6 +31,7 @@ __all__ = [
     "Way",
     "find_alertmanager",
     "find_model",
+    "find_pod",
     "find_prometheus",
     "find_service",
 ]
@@ -159,6 +160,27 @@ def find_service(cluster: Cluster, namespace: str, name: str, port: int, *, heal
     )
 
 
+def find_pod(cluster: Cluster, pod: Object, port: int, *, health: str = "/") -> Endpoint:
+    """A pod's own address, or the API server's proxy of it; for reading its metrics.
+
+    Raises:
+        CannotMeasureError: no way answers; it says what was tried.
+    """
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    address = (pod.get("status") or {}).get("podIP") or ""
+    url = f"http://{_bracketed(address)}:{port}"
+    problem = _refused(url) if address else "it has no address"
+    if not problem:
+        return Endpoint(url, {}, Way.SERVICE, f"pod {namespace}/{name}")
+    found = _proxied(cluster, namespace, "pods", name, port, health)
+    if isinstance(found, Endpoint):
+        return found
+    raise CannotMeasureError(
+        f"no way to pod {namespace}/{name} from here: {problem}; {found}",
+        fix="run this within the cluster, or with the right to get pods/proxy",
+    )
+
+
 def find_prometheus(cluster: Cluster, platform: ResolvedPlatform, services: Mapping[str, str]) -> Endpoint:
     """The Prometheus that KEDA asks, or any other of the platform's observability namespace.
 
@@ -277,7 +299,11 @@ def _urls(gateway: Object, parent: Object, hosts: list[str]) -> Iterator[tuple[s
 
 
 def _prefix(spec: Object, model: ResolvedModel) -> str:
-    """The path under which a shared gateway has the model, where it has no host name of its own (LLMInferenceService)."""
+    """The path under which a shared gateway has the model, where it has no host name of its own (LLMInferenceService).
+
+    By the model's name, which leads to every member of its routing group by weight, rather than by the service's own
+    (kserve v0.20.0 config/llmisvcconfig/config-llm-router-route.yaml).
+    """
     if model.mode is not ServingMode.LLM_INFERENCE_SERVICE:
         return ""
     paths = [
@@ -285,8 +311,8 @@ def _prefix(spec: Object, model: ResolvedModel) -> str:
         for rule in spec.get("rules") or ()
         for match in rule.get("matches") or ()
     ]
-    start = f"/{model.namespace}/{model.name}"
-    return start if any(path.startswith(start) for path in paths) else ""
+    starts = (f"/publishers/{model.namespace}/models/{model.name}", f"/{model.namespace}/{model.name}")
+    return next((start for start in starts if any(path.startswith(start) for path in paths)), "")
 
 
 def _by_knative(cluster: Cluster, model: ResolvedModel) -> Iterator[Endpoint]:
@@ -333,8 +359,14 @@ def _by_address(cluster: Cluster, namespace: str, name: str, port: int, health: 
 
 
 def _by_proxy(cluster: Cluster, namespace: str, name: str, port: int, health: str) -> Endpoint | str:
-    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/services/{quote(name, safe='')}:{port}/proxy"
-    through = f"the API server's proxy of Service {namespace}/{name}"
+    return _proxied(cluster, namespace, "services", name, port, health)
+
+
+def _proxied(  # noqa: PLR0917  # a path in its order
+    cluster: Cluster, namespace: str, kind: str, name: str, port: int, health: str
+) -> Endpoint | str:
+    path = f"/api/v1/namespaces/{quote(namespace, safe='')}/{kind}/{quote(name, safe='')}:{port}/proxy"
+    through = f"the API server's proxy of {'Service' if kind == 'services' else 'pod'} {namespace}/{name}"
     found = Endpoint(cluster.server.rstrip("/") + path, {}, Way.PROXY, through, cluster.connect)
     try:
         with found.client(httpx2.Timeout(10.0, connect=3.0)) as client:

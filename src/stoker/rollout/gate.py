@@ -61,6 +61,7 @@ class Context:
         tell: one line of progress for the user.
         services: URLs by name that the user or the lab gives: ``prometheus``, ``alertmanager``, ``catcher``, or a model's
             name for its endpoint.
+        memory: what gates of one run leave for those that follow, so that one long procedure serves several of them.
     """
 
     cluster: Cluster
@@ -72,6 +73,7 @@ class Context:
     stop: threading.Event = field(default_factory=threading.Event)
     tell: Callable[[str], None] = lambda _: None
     evidence: list[Observation] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
 
     @property
     def clock(self) -> Clock:

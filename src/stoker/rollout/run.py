@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from stoker.kube.cluster import Cluster
 from stoker.kube.lease import Held
@@ -60,6 +60,7 @@ class Rollout:
         who: for the record, such as ``ada@laptop``.
         services: URLs that gates may use; see `Context.services`.
         seed: of names and orders in gates.
+        memory: see `Context.memory`.
     """
 
     cluster: Cluster
@@ -74,6 +75,7 @@ class Rollout:
     services: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def phase(self, name: str) -> PlannedPhase:
         return next(phase for phase in self.phases if phase.name == name)
@@ -155,6 +157,7 @@ def _run(rollout: Rollout, planned: PlannedGate, run: str) -> GateResult:
         rollout.services,
         rollout.stop,
         rollout.listener.line,
+        memory=rollout.memory,
     )
     result = run_gate(planned.gate, context)
     rollout.listener.result(result)

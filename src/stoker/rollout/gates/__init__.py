@@ -6,7 +6,8 @@ from stoker.rollout.gate import Gate
 from stoker.rollout.gates.week3 import GATES as WEEK_3
 from stoker.rollout.gates.week4 import GATES as WEEK_4
 from stoker.rollout.gates.week_1 import GATES as WEEK_1
+from stoker.rollout.gates.week_2 import GATES as WEEK_2
 
 __all__ = ["GATES"]
 
-GATES: Final[tuple[Gate, ...]] = (*WEEK_1, *WEEK_3, *WEEK_4)
+GATES: Final[tuple[Gate, ...]] = (*WEEK_1, *WEEK_2, *WEEK_3, *WEEK_4)

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stoker.kube.api_errors import ApiError
-from stoker.kube.cluster import Cluster
-from stoker.kube.quantities import parse
 from stoker.kube.refs import Object, Ref
 from stoker.platform.tenants import WorkloadClass
 from stoker.rollout.evidence import Judgement
 from stoker.rollout.gate import CannotMeasureError, Context, Gate
 from stoker.rollout.gates.nodes import GpuNode, read_gpu_nodes
 from stoker.rollout.gates.pods import IMAGE, PROBE_REQUESTS, Fate, follow, look, probe_name, probe_pod
+from stoker.rollout.gates.quotas import quota_left
 from stoker.rollout.gates.refusals import Refuser, refusal_of, try_pod
 from stoker.sizing.resolved import ResolvedPlatform, ResolvedTenant
 
@@ -173,20 +172,6 @@ def _tenants(platform: ResolvedPlatform) -> tuple[ResolvedTenant, ResolvedTenant
     )
 
 
-def _left(cluster: Cluster, namespace: str, resource: str) -> int | None:
-    """What the namespace's quotas leave of a resource; None where there is none. Scoped quotas are about other pods."""
-    key = f"requests.{resource}"
-    found: list[int] = []
-    for quota in cluster.objects("v1", "ResourceQuota", namespace):
-        spec, status = quota.get("spec") or {}, quota.get("status") or {}
-        if spec.get("scopes") or spec.get("scopeSelector"):
-            continue
-        hard = parse((spec.get("hard") or {}).get(key))
-        if hard is not None:
-            found.append(int(hard - (parse((status.get("used") or {}).get(key) or "0") or 0)))
-    return min(found, default=None)
-
-
 # --- how --------------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +182,10 @@ def measure(context: Context) -> Judgement:
         return judgement
     resources = {one.resource for pool in context.platform.pools.values() for one in pool.slices}
     left = {
-        name: (_left(context.cluster, low.namespace, name), _left(context.cluster, high.namespace, name))
+        name: (
+            quota_left(context.cluster, low.namespace, name),
+            quota_left(context.cluster, high.namespace, name),
+        )
         for name in resources
     }
     stage, why = choose_stage(read_gpu_nodes(context.cluster, context.platform), context.platform, low, left)
