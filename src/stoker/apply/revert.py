@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 from stoker.apply.changes import Action
@@ -14,6 +16,7 @@ from stoker.apply.fields import (
     extract,
     leaves,
     managers,
+    show,
     value_at,
     with_value,
 )
@@ -25,7 +28,6 @@ from stoker.apply.write import await_gone, force_over
 from stoker.kube.api_errors import ConflictError, InvalidError
 from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object, Ref
-from stoker.upgrades.objects import Wave
 
 __all__ = ["carry_back", "put_back"]
 
@@ -35,33 +37,36 @@ _TRIES: Final = 40
 
 
 def carry_back(run: Session, steps: Sequence[Undo], live: Mapping[Ref, Object]) -> None:
-    """Carry out steps, wave by wave from the last to the first, each written down before."""
-    waves: dict[int, list[Undo]] = defaultdict(list)
+    """Carry out steps, each written down before: deletions from the last wave to the first, then the rest from the first."""
+    deletions = [step for step in steps if step.kind is UndoKind.DELETE]
+    for _, group in groupby(sorted(deletions, key=lambda step: -step.wave), key=lambda step: step.wave):
+        _carry(run, list(group), live)
+    rest = [step for step in steps if step.kind is not UndoKind.DELETE]
+    for _, group in groupby(sorted(rest, key=lambda step: step.wave), key=lambda step: step.wave):
+        _carry(run, list(group), live)
+
+
+def _carry(run: Session, group: list[Undo], live: Mapping[Ref, Object]) -> None:
     entries = run.store.entries
-    for step in steps:
-        entry = entries.get(step.ref)
-        waves[int(entry.wave) if entry else 0].append(step)
-    for _, group in sorted(waves.items(), reverse=True):
-        todo = [s for s in group if s.kind not in {UndoKind.LEAVE, UndoKind.NOTHING}]
+    todo = [s for s in group if s.kind not in {UndoKind.LEAVE, UndoKind.NOTHING}]
+    if todo:
         run.write_down([_touched(step, live.get(step.ref), entries.get(step.ref)) for step in todo])
-        kept = dict(each(lambda step: (step.ref, _one(run, step, live.get(step.ref))), todo))
-        for step in todo:
-            if step.kind is UndoKind.DELETE and step.uid:
-                await_gone(run.cluster, step.ref, step.uid)
-        for step in group:
-            if step.kind is UndoKind.LEAVE:
-                run.progress(Said(f"{step.ref} is left: {step.why}"))
-            for field in step.left:
-                run.progress(Said(f"{step.ref} keeps {field}: others changed it after us"))
-        after = [kept.get(s.ref, s.entry) for s in group]
-        known = [entry for entry in after if entry is not None]
-        gone = {s.ref for s in group} - {entry.ref for entry in known}
-        run.store.put(known, gone)
+    kept = dict(each(lambda step: (step.ref, _one(run, step, live.get(step.ref))), todo))
+    for step in todo:
+        if step.kind is UndoKind.DELETE:
+            await_gone(run.cluster, step.ref, step.uid)
+    for step in group:
+        if step.kind is UndoKind.LEAVE:
+            run.progress(Said(f"{step.ref} is left: {step.why}"))
+        for field in step.left:
+            run.progress(Said(f"{step.ref} keeps {field}: others changed it after us"))
+    after = [kept.get(step.ref, step.entry) for step in group]
+    known = [entry for entry in after if entry is not None]
+    run.store.put(known, {step.ref for step in group} - {entry.ref for entry in known})
 
 
 def _touched(step: Undo, live: Object | None, entry: Entry | None) -> Touched:
-    wave = entry.wave if entry else Wave.COMPONENTS
-    return Touched(step.ref, step.kind.value, wave, live, (), entry)
+    return Touched(step.ref, step.kind.value, step.wave, live, (), entry)
 
 
 def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
@@ -77,7 +82,8 @@ def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
             run.cluster.delete(step.ref, uid=step.uid, propagation="Foreground")
             await_gone(run.cluster, step.ref, step.uid)
         made = _make(run.cluster, step.original)
-        entry = None if entry is None else _moved(entry, str(made["metadata"]["uid"]))
+        if entry is not None:
+            entry = replace(entry, uid=str(made["metadata"]["uid"]), pending=False)
         if HIDDEN in str(step.original.get("data")):
             run.progress(Said(f"{step.ref}: its values were never recorded; set them again"))
     elif step.kind is UndoKind.RESTORE and live is not None:
@@ -87,12 +93,6 @@ def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
     run.count(action.value)
     run.progress(Done(step.ref, action))
     return entry
-
-
-def _moved(entry: Entry, uid: str) -> Entry:
-    from dataclasses import replace
-
-    return replace(entry, uid=uid, pending=False)
 
 
 def _make(cluster: Cluster, original: Object) -> Object:
@@ -200,7 +200,7 @@ def _own(cluster: Cluster, base: Object, nobodys: Sequence[Origin]) -> tuple[str
             fields = {cause.field for cause in error.causes}
             if not fields:
                 raise
-            paths = [path for path in leaves(_tree(body)) if _shown(path) in fields]
+            paths = [path for path in leaves(_tree(body)) if show(path) in fields]
             if not paths:
                 raise
             for path in paths:
@@ -221,12 +221,6 @@ def _own(cluster: Cluster, base: Object, nobodys: Sequence[Origin]) -> tuple[str
             continue
         break
     return tuple(left)
-
-
-def _shown(path: Sequence[str]) -> str:
-    from stoker.apply.fields import show
-
-    return show(path)
 
 
 def _tree(value: Any) -> dict[str, Any]:
