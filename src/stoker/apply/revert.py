@@ -26,8 +26,8 @@ from stoker.apply.session import Session
 from stoker.apply.undo import Undo, UndoKind
 from stoker.apply.write import await_gone, force_over
 from stoker.kube.api_errors import ConflictError, InvalidError
-from stoker.kube.cluster import Cluster
-from stoker.kube.refs import Object, Ref
+from stoker.kube.cluster import FIELD_MANAGER, Cluster
+from stoker.kube.refs import Object, Ref, ref_of
 
 __all__ = ["carry_back", "put_back"]
 
@@ -66,7 +66,13 @@ def _carry(run: Session, group: list[Undo], live: Mapping[Ref, Object]) -> None:
 
 
 def _touched(step: Undo, live: Object | None, entry: Entry | None) -> Touched:
-    return Touched(step.ref, step.kind.value, step.wave, live, (), entry)
+    ours = Manager(FIELD_MANAGER, "Apply")
+    wrote = tuple(
+        Origin(origin.path, origin.wrote, origin.before, (ours,))
+        for origin in step.origins
+        if origin.before is not ABSENT and origin.before != origin.wrote
+    )
+    return Touched(step.ref, step.kind.value, step.wave, live, wrote, entry)
 
 
 def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
@@ -96,22 +102,21 @@ def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
 
 
 def _make(cluster: Cluster, original: Object) -> Object:
-    """An object from its backup, each owner applying or writing what it owned. Without status, as a new object."""
-    made: Object | None = None
-    shares = [
-        (owner, extract(original, entry.get("fieldsV1") or {}))
-        for owner, entry in managers(original)
-        if not owner.subresource
-    ]
-    # Every owner's fields at once first, since a part alone may be invalid; then each takes what was its own.
-    whole = _clean(original)
-    first = shares[0][0].name if shares else _NOBODY
-    made = cluster.apply(whole, manager=first, force=True)
-    for owner, share in shares[1:]:
-        made = cluster.apply(share, manager=owner.name, force=True)
-    if shares:
-        made = cluster.apply(shares[0][1], manager=first, force=True)
-    return made
+    """An object from its backup, without status, as a new object; its fields belong to whom they belonged before.
+
+    The server lets managedFields be set by an update that changes no value (kubernetes.io/docs/reference/using-api/server-side-apply,
+    "clearing managedFields").
+    """
+    ref = ref_of(original)
+    made = cluster.apply(_clean(original), force=True)
+    entries = [entry for owner, entry in managers(original) if not owner.subresource]
+    if not entries:
+        return made
+
+    def owned(obj: Object) -> Object:
+        return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
+
+    return _rewrite(cluster, ref, made, owned, FIELD_MANAGER)
 
 
 def _clean(original: Object) -> Object:

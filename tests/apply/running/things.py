@@ -46,7 +46,7 @@ def deployment(name: str, namespace: str, replicas: int = 1, **more: Any) -> Obj
     container = {
         "name": "c",
         "image": "registry.k8s.io/pause:3.10",
-        "resources": {"limits": {"cpu": "10m", "memory": "16Mi"}},
+        "resources": {"limits": {"cpu": "10m", "memory": "64Mi"}},
     }
     template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
     return {
