@@ -3,7 +3,7 @@
     make bench            every benchmark
     make bench ARGS=help  only one: compile, growth, help, audit, audit-growth,
                           twin-month, twin-growth, lab-up, lab-writes,
-                          lab-watch, lab-growth or load
+                          lab-watch, lab-growth, load or apply
 
 Figures are medians of whole runs on this machine; a ratio survives a machine's mood, a second does not.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 from dump import write_dump
 
+from apply import bench_apply as measure_apply
 from lab import bench_lab_growth, bench_lab_up, bench_lab_watch, bench_lab_writes
 from load import bench_load
 from stoker.platform.load import loads
@@ -152,6 +153,11 @@ def bench_audit_growth() -> None:
             )
 
 
+def bench_apply() -> None:
+    """A platform of a thousand objects; see `apply.py`."""
+    measure_apply(platform_text(60, 40))
+
+
 BENCHMARKS = {
     "compile": bench_compile,
     "growth": bench_growth,
@@ -160,6 +166,7 @@ BENCHMARKS = {
     "audit-growth": bench_audit_growth,
     "twin-month": bench_twin_month,
     "twin-growth": bench_twin_growth,
+    "apply": bench_apply,
     "lab-up": bench_lab_up,
     "lab-writes": bench_lab_writes,
     "lab-watch": bench_lab_watch,

@@ -168,8 +168,7 @@ def _place(items: list[Any], kind: str, text: str) -> int:
 def extract(obj: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """The object that its owner would have to apply to own exactly ``fields`` of ``obj``, names included."""
     metadata = obj["metadata"]
-    found = _extract(obj, fields)
-    found = found if isinstance(found, dict) else {}
+    found: dict[str, Any] = _extract(obj, fields) if set(fields) - {"."} else {}
     names = {key: metadata[key] for key in ("name", "namespace") if metadata.get(key)}
     return {
         "apiVersion": obj["apiVersion"],

@@ -141,11 +141,11 @@ def _change(seen: _Look, item: Emitted, ref: Ref) -> Change:
     shown = replace(base, fields=differences(live, item.object) if live is None else ())
     if seen.cluster.resources.of(ref) is None:
         if (ref.group, ref.kind) in seen.defined:
-            return replace(shown, checked=Checked.OFFLINE, notes=("its kind comes with this plan",))
+            return replace(shown, checked=Checked.OFFLINE)
         blocked, fix = missing_kind(ref)
         return replace(shown, checked=Checked.OFFLINE, blocked=blocked, fix=fix)
     if live is None and ref.namespace in seen.coming:
-        return replace(shown, checked=Checked.OFFLINE, notes=("its namespace comes with this plan",))
+        return replace(shown, checked=Checked.OFFLINE)
     if seen.offline:
         return _by_fields(seen, base)
     return _by_dry_run(seen, base)

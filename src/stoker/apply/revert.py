@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 from stoker.apply.changes import Action
@@ -14,6 +16,7 @@ from stoker.apply.fields import (
     extract,
     leaves,
     managers,
+    show,
     value_at,
     with_value,
 )
@@ -23,9 +26,8 @@ from stoker.apply.session import Session
 from stoker.apply.undo import Undo, UndoKind
 from stoker.apply.write import await_gone, force_over
 from stoker.kube.api_errors import ConflictError, InvalidError
-from stoker.kube.cluster import Cluster
-from stoker.kube.refs import Object, Ref
-from stoker.upgrades.objects import Wave
+from stoker.kube.cluster import FIELD_MANAGER, Cluster
+from stoker.kube.refs import Object, Ref, ref_of
 
 __all__ = ["carry_back", "put_back"]
 
@@ -35,33 +37,42 @@ _TRIES: Final = 40
 
 
 def carry_back(run: Session, steps: Sequence[Undo], live: Mapping[Ref, Object]) -> None:
-    """Carry out steps, wave by wave from the last to the first, each written down before."""
-    waves: dict[int, list[Undo]] = defaultdict(list)
+    """Carry out steps, each written down before: deletions from the last wave to the first, then the rest from the first."""
+    deletions = [step for step in steps if step.kind is UndoKind.DELETE]
+    for _, group in groupby(sorted(deletions, key=lambda step: -step.wave), key=lambda step: step.wave):
+        _carry(run, list(group), live)
+    rest = [step for step in steps if step.kind is not UndoKind.DELETE]
+    for _, group in groupby(sorted(rest, key=lambda step: step.wave), key=lambda step: step.wave):
+        _carry(run, list(group), live)
+
+
+def _carry(run: Session, group: list[Undo], live: Mapping[Ref, Object]) -> None:
     entries = run.store.entries
-    for step in steps:
-        entry = entries.get(step.ref)
-        waves[int(entry.wave) if entry else 0].append(step)
-    for _, group in sorted(waves.items(), reverse=True):
-        todo = [s for s in group if s.kind not in {UndoKind.LEAVE, UndoKind.NOTHING}]
+    todo = [s for s in group if s.kind not in {UndoKind.LEAVE, UndoKind.NOTHING}]
+    if todo:
         run.write_down([_touched(step, live.get(step.ref), entries.get(step.ref)) for step in todo])
-        kept = dict(each(lambda step: (step.ref, _one(run, step, live.get(step.ref))), todo))
-        for step in todo:
-            if step.kind is UndoKind.DELETE and step.uid:
-                await_gone(run.cluster, step.ref, step.uid)
-        for step in group:
-            if step.kind is UndoKind.LEAVE:
-                run.progress(Said(f"{step.ref} is left: {step.why}"))
-            for field in step.left:
-                run.progress(Said(f"{step.ref} keeps {field}: others changed it after us"))
-        after = [kept.get(s.ref, s.entry) for s in group]
-        known = [entry for entry in after if entry is not None]
-        gone = {s.ref for s in group} - {entry.ref for entry in known}
-        run.store.put(known, gone)
+    kept = dict(each(lambda step: (step.ref, _one(run, step, live.get(step.ref))), todo))
+    for step in todo:
+        if step.kind is UndoKind.DELETE:
+            await_gone(run.cluster, step.ref, step.uid)
+    for step in group:
+        if step.kind is UndoKind.LEAVE:
+            run.progress(Said(f"{step.ref} is left: {step.why}"))
+        for field in step.left:
+            run.progress(Said(f"{step.ref} keeps {field}: others changed it after us"))
+    after = [kept.get(step.ref, step.entry) for step in group]
+    known = [entry for entry in after if entry is not None]
+    run.store.put(known, {step.ref for step in group} - {entry.ref for entry in known})
 
 
 def _touched(step: Undo, live: Object | None, entry: Entry | None) -> Touched:
-    wave = entry.wave if entry else Wave.COMPONENTS
-    return Touched(step.ref, step.kind.value, wave, live, (), entry)
+    ours = Manager(FIELD_MANAGER, "Apply")
+    wrote = tuple(
+        Origin(origin.path, origin.wrote, origin.before, (ours,))
+        for origin in step.origins
+        if origin.before is not ABSENT and origin.before != origin.wrote
+    )
+    return Touched(step.ref, step.kind.value, step.wave, live, wrote, entry)
 
 
 def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
@@ -77,7 +88,8 @@ def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
             run.cluster.delete(step.ref, uid=step.uid, propagation="Foreground")
             await_gone(run.cluster, step.ref, step.uid)
         made = _make(run.cluster, step.original)
-        entry = None if entry is None else _moved(entry, str(made["metadata"]["uid"]))
+        if entry is not None:
+            entry = replace(entry, uid=str(made["metadata"]["uid"]), pending=False)
         if HIDDEN in str(step.original.get("data")):
             run.progress(Said(f"{step.ref}: its values were never recorded; set them again"))
     elif step.kind is UndoKind.RESTORE and live is not None:
@@ -89,29 +101,22 @@ def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
     return entry
 
 
-def _moved(entry: Entry, uid: str) -> Entry:
-    from dataclasses import replace
-
-    return replace(entry, uid=uid, pending=False)
-
-
 def _make(cluster: Cluster, original: Object) -> Object:
-    """An object from its backup, each owner applying or writing what it owned. Without status, as a new object."""
-    made: Object | None = None
-    shares = [
-        (owner, extract(original, entry.get("fieldsV1") or {}))
-        for owner, entry in managers(original)
-        if not owner.subresource
-    ]
-    # Every owner's fields at once first, since a part alone may be invalid; then each takes what was its own.
-    whole = _clean(original)
-    first = shares[0][0].name if shares else _NOBODY
-    made = cluster.apply(whole, manager=first, force=True)
-    for owner, share in shares[1:]:
-        made = cluster.apply(share, manager=owner.name, force=True)
-    if shares:
-        made = cluster.apply(shares[0][1], manager=first, force=True)
-    return made
+    """An object from its backup, without status, as a new object; its fields belong to whom they belonged before.
+
+    The server lets managedFields be set by an update that changes no value (kubernetes.io/docs/reference/using-api/server-side-apply,
+    "clearing managedFields").
+    """
+    ref = ref_of(original)
+    made = cluster.apply(_clean(original), force=True)
+    entries = [entry for owner, entry in managers(original) if not owner.subresource]
+    if not entries:
+        return made
+
+    def owned(obj: Object) -> Object:
+        return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
+
+    return _rewrite(cluster, ref, made, owned, FIELD_MANAGER)
 
 
 def _clean(original: Object) -> Object:
@@ -200,7 +205,7 @@ def _own(cluster: Cluster, base: Object, nobodys: Sequence[Origin]) -> tuple[str
             fields = {cause.field for cause in error.causes}
             if not fields:
                 raise
-            paths = [path for path in leaves(_tree(body)) if _shown(path) in fields]
+            paths = [path for path in leaves(_tree(body)) if show(path) in fields]
             if not paths:
                 raise
             for path in paths:
@@ -221,12 +226,6 @@ def _own(cluster: Cluster, base: Object, nobodys: Sequence[Origin]) -> tuple[str
             continue
         break
     return tuple(left)
-
-
-def _shown(path: Sequence[str]) -> str:
-    from stoker.apply.fields import show
-
-    return show(path)
 
 
 def _tree(value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ value is not the one that we wrote, somebody changed it after us: it is left, an
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +14,7 @@ from stoker.apply.inventory import Entry, Origin, Touched
 from stoker.apply.session import CONTROLLERS
 from stoker.kube.cluster import FIELD_MANAGER
 from stoker.kube.refs import Object, Ref
+from stoker.upgrades.objects import Wave
 
 __all__ = ["Spared", "Undo", "UndoKind", "changed_by_others", "undo_entry", "undo_touched"]
 
@@ -31,7 +32,7 @@ class Spared:
     """What else may be deleted, and what may not.
 
     Attributes:
-        claims: PersistentVolumeClaims and the data in them.
+        claims: PersistentVolumeClaims, PersistentVolumes and the data in them.
         definitions: CRDs with all objects of their kinds.
         namespaces: namespaces in which others have objects.
         changed: objects of ours that others have changed.
@@ -57,6 +58,7 @@ class Undo:
         original: to be made anew, after the deletion of what stands in its place (``uid``), if anything does.
         entry: its place in the inventory afterwards; None for none.
         left: fields that others changed after us, which stay.
+        wave: of the object: deletions go from the last to the first, the rest from the first to the last.
     """
 
     ref: Ref
@@ -68,6 +70,7 @@ class Undo:
     original: Object | None = None
     entry: Entry | None = None
     left: tuple[str, ...] = ()
+    wave: Wave = Wave.COMPONENTS
 
 
 _CONTROLLERS_FIELDS: Final = (
@@ -91,6 +94,10 @@ def changed_by_others(live: Object) -> tuple[str, ...]:
 
 def undo_entry(entry: Entry, live: Object | None, spared: Spared) -> Undo:
     """Undo everything that was ever done to an object."""
+    return replace(_undo_entry(entry, live, spared), wave=entry.wave)
+
+
+def _undo_entry(entry: Entry, live: Object | None, spared: Spared) -> Undo:
     if live is None:
         if entry.original is not None:
             return Undo(entry.ref, UndoKind.RECREATE, "ours stood in its place", original=entry.original)
@@ -109,6 +116,10 @@ def undo_touched(touched: Touched, live: Object | None, now: Entry | None, spare
         now: its place in the inventory now.
         spared: what may be deleted.
     """
+    return replace(_undo_touched(touched, live, now, spared), wave=touched.wave)
+
+
+def _undo_touched(touched: Touched, live: Object | None, now: Entry | None, spared: Spared) -> Undo:
     ref, before = touched.ref, touched.before
     if before is None:
         if live is None:
@@ -122,16 +133,10 @@ def undo_touched(touched: Touched, live: Object | None, now: Entry | None, spare
         if now is None or not now.created:
             return Undo(ref, UndoKind.LEAVE, "another object stands in its place", entry=now)
         found = _delete(ref, live, now, spared, before)
-        return found if found.kind is UndoKind.LEAVE else _with_entry(found, touched.entry)
+        return found if found.kind is UndoKind.LEAVE else replace(found, entry=touched.entry)
     applied = applied_fields(before, FIELD_MANAGER)
     base = extract(before, applied[1]) if applied else None
     return _restore(ref, live, touched.wrote, base, touched.entry)
-
-
-def _with_entry(undo: Undo, entry: Entry | None) -> Undo:
-    return Undo(
-        undo.ref, undo.kind, undo.why, undo.uid, undo.origins, undo.base, undo.original, entry, undo.left
-    )
 
 
 def _delete(ref: Ref, live: Object, entry: Entry, spared: Spared, original: Object | None) -> Undo:
@@ -148,7 +153,7 @@ def _delete(ref: Ref, live: Object, entry: Entry, spared: Spared, original: Obje
     if others and not spared.changed:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         return leave(f"others have changed it ({others[0]}{more}); --delete-changed deletes it all the same")
-    if ref.resource == "PersistentVolumeClaim" and not spared.claims:
+    if ref.resource in {"PersistentVolumeClaim", "PersistentVolume"} and not spared.claims:
         return leave("it holds data; --delete-claims deletes it")
     if ref.kind == "CustomResourceDefinition" and not spared.definitions:
         return leave("every object of its kind goes with it; --delete-crds deletes it")

@@ -16,7 +16,9 @@ __all__ = ["ChangedMeanwhileError", "await_gone", "carry_out", "force_over"]
 
 _TRIES: Final = 40
 _PAUSE: Final = 0.05  # wall seconds, at random up to twice as long
-_GONE_WITHIN: Final = 120.0  # of the cluster's time
+_GONE_WITHIN: Final = 600.0  # of the cluster's time, and
+
+_GONE_LEAST: Final = 20.0  # of the wall's
 
 
 class ChangedMeanwhileError(UnsafeError):
@@ -100,7 +102,8 @@ def await_gone(cluster: Cluster, ref: Ref, uid: str) -> None:
     Raises:
         StokerError: a finalizer keeps it.
     """
-    deadline = time.monotonic() + max(5.0, _GONE_WITHIN / cluster.clock.speed)
+    pause = 0.02
+    deadline = time.monotonic() + max(_GONE_LEAST, _GONE_WITHIN / cluster.clock.speed)
     while True:
         found = cluster.get(ref)
         if found is None or found["metadata"].get("uid") != uid:
@@ -111,4 +114,5 @@ def await_gone(cluster: Cluster, ref: Ref, uid: str) -> None:
                 f"{ref} does not go away; it is held by {held}",
                 fix="mend what its finalizer waits for, and run again",
             )
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(pause * 2, 1.0)

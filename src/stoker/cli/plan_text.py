@@ -67,7 +67,9 @@ def _risks(console: Console, plan: Plan) -> None:
     offline = sum(change.checked is Checked.OFFLINE and not change.blocked for change in plan.changed)
     fields = sum(change.checked is Checked.FIELDS for change in plan.changed)
     if offline:
-        console.print(f"{offline} are planned without the server: what they need comes with this plan")
+        console.print(
+            f"{offline} are planned without the server: their namespace, or what else they need, comes with this plan"
+        )
     if fields:
         console.print(f"{fields} are judged by managedFields: defaults and admission do not count")
 

@@ -13,6 +13,7 @@ from stoker.lab.controllers.jobs import Jobs
 from stoker.lab.controllers.metrics import MetricsError, MetricsSource, NoMetrics, Usage
 from stoker.lab.controllers.namespaces import Namespaces, prepare_namespace
 from stoker.lab.controllers.podgc import PodGC
+from stoker.lab.controllers.protection import StorageProtection
 from stoker.lab.controllers.quotas import Quotas
 from stoker.lab.controllers.replicasets import ReplicaSets
 from stoker.lab.controllers.services import Services
@@ -43,4 +44,5 @@ def controllers(local: Local, metrics: MetricsSource | None = None) -> list[Cont
         GarbageCollector(local, caches),
         Namespaces(local),
         PodGC(local, caches),
+        StorageProtection(local, caches),
     ]
