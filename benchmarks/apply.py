@@ -51,6 +51,12 @@ def bench_apply(text: str) -> None:
             again = min(_timed("apply", file, *where, "--no-wait", expect=0) for _ in range(3))
         with running("48x8xA100-80GB") as (kubeconfig, _, _pid):
             reference = _bare(kubeconfig, wanted)
-    print(f"apply of {len(wanted)} objects, recorded before and after: {applied:.1f} s (bar: 20 s for 1,000); lab")
-    print(f"  first plan {first:.2f} s; plan without changes {same:.2f} s (bar: 3 s); apply without changes {again:.2f} s")
-    print(f"  reference, its bare server-side applies in this process: {reference:.1f} s; apply / reference = {applied / reference:.2f}")
+    print(
+        f"apply of {len(wanted)} objects, recorded before and after: {applied:.1f} s (bar: 20 s for 1,000); lab"
+    )
+    print(
+        f"  first plan {first:.2f} s; plan without changes {same:.2f} s (bar: 3 s); apply without changes {again:.2f} s"
+    )
+    print(
+        f"  reference, its bare server-side applies in this process: {reference:.1f} s; apply / reference = {applied / reference:.2f}"
+    )
