@@ -96,7 +96,7 @@ def plan_command(file: FileArgument, *, output: OutputOption = Output.TEXT) -> N
         )
         table(
             ["gate", "wanted", "what it does"],
-            [[one.gate.id, one.threshold, one.gate.procedure] for one in phase.gates],
+            [[one.gate.id, one.threshold, one.procedure] for one in phase.gates],
         )
 
 
@@ -121,7 +121,7 @@ def _plan_document(name: str, phases: "tuple[PlannedPhase, ...]") -> dict[str, A
                         "id": one.gate.id,
                         "title": one.gate.title,
                         "threshold": one.threshold,
-                        "procedure": one.gate.procedure,
+                        "procedure": one.procedure,
                         "settings": dict(one.settings),
                     }
                     for one in phase.gates

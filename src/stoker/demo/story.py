@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from stoker.demo.stage import Stage, packaged, packaged_text
 from stoker.demo.traffic import RUSH, Users, figures
-from stoker.errors import ExitCode
+from stoker.errors import ExitCode, StokerError
 from stoker.kube.prometheus import Prometheus
 from stoker.kube.refs import Object, Ref
 from stoker.load import Phase
@@ -162,10 +162,15 @@ class Story:
     def week(self, name: str) -> None:
         """One phase, with all of its gates."""
         self.act(_WEEKS[name])
-        self.stage.run(
+        done = self.stage.run(
             "rollout", "run", self.stage.platform, "--through", name, "--set-nodes", "--seed", self.stage.seed, "--timeout", "2h",
-            ok=_VERDICTS, keep=f"{name}.txt", shown=lambda line: line.startswith("stopped"),
+            "--output", "json", ok=_VERDICTS, keep=f"{name}.json", shown=lambda _: False,
         )  # fmt: skip
+        phases = done.json()["rollout"]["phases"] if done.text else []
+        if not any(
+            phase["name"] == name and phase["status"] in {"gating", "passed", "failed"} for phase in phases
+        ):
+            raise StokerError(f"{name} was not applied", fix=f"look into {self.stage.folder}/demo.log")
 
     def clear_neighbours(self) -> None:
         """Teams make room, by themselves: nothing of theirs is ended by a command of ours."""

@@ -40,6 +40,10 @@ class PlannedGate:
     def threshold(self) -> str:
         return self.gate.threshold.format(**self.settings)
 
+    @property
+    def procedure(self) -> str:
+        return self.gate.procedure.format(**self.settings)
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedPhase:
