@@ -56,6 +56,11 @@ def rich_evidence(seed: int = 0) -> dict[str, Any]:
             "injected": _iso(incident), "saturated": _iso(incident + timedelta(seconds=14)), "fired": _iso(incident + timedelta(seconds=74)),
             "paged": _iso(incident + timedelta(seconds=110)), "resolved": _iso(incident + timedelta(seconds=640)), "source": LAB,
         },
+        "incident_traffic": {"what": "node a100-sxm-80gb-2 stopped answering", "injected": _iso(incident + timedelta(minutes=11)), "recovered": _iso(incident + timedelta(minutes=14, seconds=20)), "requests": 342, "answered": 339},
+        "traffic": {
+            "before": {"requests": 503, "answered": 417, "e2e_seconds": {"p50": 21.4, "p95": 96.0, "p99": 141.0}, "source": LAB},
+            "after": {"requests": 503, "answered": 503, "e2e_seconds": {"p50": 9.2, "p95": 14.8, "p99": 17.3}, "source": LAB},
+        },
         "price": {"usd_per_gpu_hour": price, "source": "list price: A100-SXM-80GB $2.79, lambda on-demand, gpu_8x_a100_80gb_sxm4 (2026-11-24)"},
         "provenance": {
             "stoker": "0.1.0", "made_up": "for screenshots of the page; nothing here was measured", "seed": seed, "measured_on": LAB,

@@ -64,6 +64,17 @@ def test_the_rollouts_own_times_come_from_the_evidence(small: Evidence) -> None:
     )
 
 
+def test_what_users_saw_stands_beside_what_the_engines_say(small: Evidence) -> None:
+    assert (0.8, 31.5) == (
+        value(small, "users_answered", "before").value,
+        value(small, "users_p95", "before").value,
+    )
+    assert (None, "no request was sent") == (
+        value(small, "users_answered", "after").value,
+        value(small, "users_answered", "after").why,
+    )
+
+
 def test_every_row_without_a_value_says_why() -> None:
     for row in rows(Evidence(())):
         assert all(figure.value is None and figure.why for figure in (row.before, row.after))

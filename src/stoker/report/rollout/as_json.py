@@ -3,7 +3,7 @@
 from typing import Any
 
 from stoker.report.rollout.claims import Finding
-from stoker.report.rollout.evidence import Canary, Figure, Gate, Incident, Window
+from stoker.report.rollout.evidence import Canary, Figure, Gate, Incident, Outage, Window
 from stoker.report.rollout.quantity import change
 from stoker.report.rollout.report import AuditRow, Report
 from stoker.report.rollout.roi import Row
@@ -32,6 +32,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "canary": None if evidence.canary is None else _canary(evidence.canary),
         "audit": [_audit(row) for row in report.audits],
         "incident": None if evidence.incident is None else _incident(evidence.incident),
+        "outage": None if evidence.outage is None else _outage(evidence.outage),
         "provenance": dict(evidence.provenance),
     }
 
@@ -132,4 +133,18 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "alert": incident.alert,
         "receiver": incident.receiver,
         **{name: None if (at := getattr(incident, name)) is None else moment(at) for name in moments},
+    }
+
+
+def _outage(outage: Outage) -> dict[str, Any]:
+    seconds = None
+    if outage.injected is not None and outage.recovered is not None:
+        seconds = (outage.recovered - outage.injected).total_seconds()
+    return {
+        "what": outage.what,
+        "injected": None if outage.injected is None else moment(outage.injected),
+        "recovered": None if outage.recovered is None else moment(outage.recovered),
+        "seconds": seconds,
+        "requests": outage.requests,
+        "answered": outage.answered,
     }

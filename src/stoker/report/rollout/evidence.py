@@ -34,8 +34,11 @@ __all__ = [
     "Figure",
     "Gate",
     "Incident",
+    "Outage",
     "Price",
     "Series",
+    "Spread",
+    "Traffic",
     "Window",
     "parse_evidence",
     "read_evidence",
@@ -236,6 +239,37 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """Percentiles of a latency in seconds."""
+
+    p50: _Value = None
+    p95: _Value = None
+    p99: _Value = None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Requests that were sent on purpose, as their sender saw them; whole answers, from the intended moment."""
+
+    requests: int = 0
+    answered: int = 0
+    e2e_seconds: Spread = Spread()
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Something that was broken under load: how long until all replicas stood again, and what users got meanwhile."""
+
+    what: str = ""
+    injected: AwareDatetime | None = None
+    recovered: AwareDatetime | None = None
+    requests: int = 0
+    answered: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """The whole file."""
 
@@ -247,6 +281,10 @@ class Evidence:
     series: tuple[Series, ...] = ()
     windows: Mapping[str, _AWindow | None] = field(default_factory=dict)
     incident: Incident | None = None
+    outage: Annotated[Outage | None, Field(validation_alias=AliasChoices("outage", "incident_traffic"))] = (
+        None
+    )
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
     price: Price | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

@@ -215,6 +215,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
             "no pod with GPUs was created and became ready in the window",
             (Ask(_first_ready(), "kube_pod_created, kube_pod_status_ready", "to the resolution of the scrapes"),),
         ),
+        Measure("users_answered", "Users answered", "ratio", "higher", "Of the requests that were sent on purpose."),
+        Measure("users_p95", "Whole answer P95", "seconds", "lower", "As those users saw it, from the intended moment."),
         Measure("rollout_seconds", "Model rollout", "seconds", "lower", "From the canary's start until it was promoted."),
         Measure("page_seconds", "Time to page", "seconds", "lower", "From saturation until the receiver was told."),
     )

@@ -13,6 +13,7 @@ __all__ = ["PHASES", "Row", "rows"]
 PHASES: Final = ("before", "after")
 # Measured once, by the rollout itself: there is no before.
 _ONCE: Final = frozenset(("rollout_seconds", "page_seconds"))
+_USERS: Final = frozenset(("users_answered", "users_p95"))
 _MONEY: Final = ("bill_usd_month", "idle_usd_month")
 
 
@@ -50,7 +51,7 @@ def rows(evidence: Evidence, simulated: Iterable[Figure] = ()) -> tuple[Row, ...
     for phase in PHASES:
         for figure in _derived(known, phase, evidence.price):
             known.setdefault((figure.measure, phase), figure)
-    for figure in _once(evidence):
+    for figure in (*_users(evidence), *_once(evidence)):
         known.setdefault((figure.measure, figure.phase), figure)
     twin = {(figure.measure, figure.phase): figure for figure in simulated}
     return tuple(
@@ -66,7 +67,9 @@ def rows(evidence: Evidence, simulated: Iterable[Figure] = ()) -> tuple[Row, ...
 
 
 def _missing(measure: Measure, phase: str, evidence: Evidence) -> Figure:
-    if measure.id in _ONCE:
+    if measure.id in _USERS:
+        why = f"nobody sent requests on purpose {phase} the rollout"
+    elif measure.id in _ONCE:
         why = "the rollout measures it; nobody did before"
     elif evidence.figures:
         why = f"the evidence holds no such figure {phase} the rollout"
@@ -112,6 +115,27 @@ def _computed(measure: str, phase: str, value: float | None, how: str, *parts: F
     notes = "; ".join(dict.fromkeys(part.note for part in there if part.note))
     window = there[0].window
     return Figure(measure, phase, value, kind.unit, f"{how}; {there[-1].source}", window=window, note=notes)
+
+
+def _users(evidence: Evidence) -> list[Figure]:
+    """What the senders of requests saw."""
+    found = []
+    for phase, traffic in evidence.traffic.items():
+        source = "; ".join(filter(None, (f"stoker load, {traffic.requests:,} requests", traffic.source)))
+        window = evidence.windows.get(phase)
+        share = traffic.answered / traffic.requests if traffic.requests else None
+        for measure, value in (("users_answered", share), ("users_p95", traffic.e2e_seconds.p95)):
+            why = (
+                ""
+                if value is not None
+                else "no request was sent"
+                if share is None
+                else "too few were answered"
+            )
+            found.append(
+                Figure(measure, phase, value, MEASURES[measure].unit, source, window=window, why=why)
+            )
+    return found
 
 
 def _once(evidence: Evidence) -> list[Figure]:
