@@ -102,7 +102,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 
 def rights(name: str, kinds: Collection[str] = ()) -> list[Object]:
-    """The ClusterRole of a command, and the Role in ``stoker-system`` where it keeps the record.
+    """The ClusterRole of a command, and the Role in ``stoker-system``, where the record is kept, with that namespace.
 
     Args:
         name: one of `COMMANDS`.
@@ -129,7 +129,7 @@ def rights(name: str, kinds: Collection[str] = ()) -> list[Object]:
         record.append(_rule("coordination.k8s.io", ["leases"], ("get", "create", "update", "delete")))
     role = _role("Role", slug, record, {"stoker.dev/reason": "the record of runs, and one run at a time"})
     role["metadata"]["namespace"] = NAMESPACE
-    return [*found, role]
+    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *found, role]
 
 
 def _role(kind: str, name: str, rules: list[Any], annotations: dict[str, str]) -> Object:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
+from stoker.apply.compare import differences
 from stoker.apply.fields import ABSENT, applied_fields, extract, leaves, managers, show, value_at
 from stoker.apply.inventory import Entry, Origin, Touched
 from stoker.apply.session import CONTROLLERS
@@ -130,6 +131,10 @@ def _undo_touched(touched: Touched, live: Object | None, now: Entry | None, spar
     if live is None:
         return Undo(ref, UndoKind.RECREATE, "it was deleted", original=before, entry=touched.entry)
     if live["metadata"].get("uid") != before["metadata"].get("uid"):
+        if _is_put_back(touched, live):
+            uid = str(live["metadata"]["uid"])
+            why = "it was made anew, and nobody has changed it"
+            return Undo(ref, UndoKind.RECREATE, why, uid=uid, original=before, entry=touched.entry)
         if now is None or not now.created:
             return Undo(ref, UndoKind.LEAVE, "another object stands in its place", entry=now)
         found = _delete(ref, live, now, spared, before)
@@ -137,6 +142,12 @@ def _undo_touched(touched: Touched, live: Object | None, now: Entry | None, spar
     applied = applied_fields(before, FIELD_MANAGER)
     base = extract(before, applied[1]) if applied else None
     return _restore(ref, live, touched.wrote, base, touched.entry)
+
+
+def _is_put_back(touched: Touched, live: Object) -> bool:
+    """Whether the run made the object that stands there, in place of ours, and it is still as it made it."""
+    original = touched.entry.original if touched.entry and touched.action == UndoKind.RECREATE else None
+    return original is not None and not differences(original, live)
 
 
 def _delete(ref: Ref, live: Object, entry: Entry, spared: Spared, original: Object | None) -> Undo:

@@ -90,7 +90,7 @@ def rbac(
 
             kinds = {ref_of(item.object).resource for item in wanted(str(platform))[1]}
         roles = rights(command, kinds)
-    roles += [_binding(role, subject) for role in roles] if subject else []
+    roles += [_binding(role, subject) for role in roles if "rules" in role] if subject else []
     if output is Output.JSON:
         print_json({"apiVersion": "v1", "kind": "List", "items": roles})
     else:
