@@ -33,9 +33,9 @@ tenants:
   - {name: ai-experiments, class: experiments, quota: {gpus: {a100: 4}}, guardrails: {maxGpusPerPod: 1}}
 serving: {mode: MODE}
 models:
-  - name: mistral
-    source: pvc://model-store/mistral-7b
-    architecture: mistral-7b
+  - name: llama
+    source: pvc://model-store/llama-3.2-1b
+    architecture: llama-3.2-1b
     tenant: ai-production
     replicas: {min: 2, max: 3}
     canary: {name: v2, trafficPercent: 10, replicas: 1}

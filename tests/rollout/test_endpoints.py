@@ -15,7 +15,7 @@ from stoker.rollout.endpoints import Way, find_alertmanager, find_model, find_pr
 from stoker.rollout.gate import CannotMeasureError
 
 _PROOF = platform()
-_MODEL = _PROOF.models["mistral"]
+_MODEL = _PROOF.models["llama"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _waits_for_model(cluster: Cluster) -> None:
-    where = Ref("serving.kserve.io/v1beta1", "InferenceService", "ai-production", "mistral")
+    where = Ref("serving.kserve.io/v1beta1", "InferenceService", "ai-production", "llama")
     for _ in range(300):
         conditions = ((cluster.get(where) or {}).get("status") or {}).get("conditions") or ()
         if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
@@ -43,14 +43,14 @@ def test_users_reach_a_model_by_its_gateway_which_splits(lab: Cluster) -> None:
     found = find_model(lab, _PROOF, _MODEL, {}, front=True)
 
     assert found.way is Way.GATEWAY
-    assert found.headers == {"Host": "mistral.models.example.com"}
-    assert found.through.startswith("HTTPRoute ai-production/stoker-mistral by Gateway kserve/")
+    assert found.headers == {"Host": "llama.models.example.com"}
+    assert found.through.startswith("HTTPRoute ai-production/stoker-llama by Gateway kserve/")
     with found.client() as client:
-        assert [one["id"] for one in client.get("/v1/models").json()["data"]] == ["mistral"]
+        assert [one["id"] for one in client.get("/v1/models").json()["data"]] == ["llama"]
 
 
 def test_what_the_user_named_comes_first_and_its_credentials_are_not_recorded(lab: Cluster) -> None:
-    found = find_model(lab, _PROOF, _MODEL, {"mistral": "https://me:secret@models.test/x/"})
+    found = find_model(lab, _PROOF, _MODEL, {"llama": "https://me:secret@models.test/x/"})
 
     assert (found.way, found.url) == (Way.NAMED, "https://me:secret@models.test/x")
     assert found.as_json()["url"] == "https://models.test/x"
@@ -62,7 +62,7 @@ def test_what_the_user_named_comes_first_and_its_credentials_are_not_recorded(la
 def test_a_version_is_reached_by_its_service(lab: Cluster) -> None:
     _waits_for_model(lab)
 
-    found = find_service(lab, "ai-production", "mistral-v2-predictor", 80)
+    found = find_service(lab, "ai-production", "llama-v2-predictor", 80)
 
     assert found.way is Way.SERVICE
     with found.client() as client:
@@ -75,12 +75,12 @@ def test_without_a_gateway_the_service_answers_but_splits_nothing(lab: Cluster) 
     made = lab.get(gateway)
     assert made is not None
     lab.delete(gateway)
-    elsewhere = platform("Deployment").models["mistral"]  # its Service is not there
+    elsewhere = platform("Deployment").models["llama"]  # its Service is not there
     try:
         with pytest.raises(CannotMeasureError, match="no gateway with an address leads to it"):
             find_model(lab, _PROOF, _MODEL, {}, front=True)
-        assert find_model(lab, _PROOF, _MODEL, {}).through == "Service ai-production/mistral-predictor"
-        with pytest.raises(CannotMeasureError, match=r"there is no Service ai-production/mistral.*proxy"):
+        assert find_model(lab, _PROOF, _MODEL, {}).through == "Service ai-production/llama-predictor"
+        with pytest.raises(CannotMeasureError, match=r"there is no Service ai-production/llama.*proxy"):
             find_model(lab, _PROOF, elsewhere, {})
     finally:
         metadata = {"name": gateway.name, "namespace": gateway.namespace}

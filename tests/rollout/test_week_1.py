@@ -105,7 +105,7 @@ def test_a_good_cluster_passes(lab: Cluster, gate: str) -> None:
 
 
 def test_spread_is_tried_with_pods_that_stand_for_the_model(lab: Cluster) -> None:
-    assert "mistral (probe pods): 2 on 2 nodes" in week_1(lab, "spread").judgement.reason
+    assert "llama (probe pods): 2 on 2 nodes" in week_1(lab, "spread").judgement.reason
 
 
 # --- each fault fails its gate ----------------------------------------------------------------------------------------
@@ -138,8 +138,8 @@ def test_a_taint_that_nobody_tolerates_keeps_everybody_out(lab: Cluster) -> None
 
 
 def test_replicas_on_one_node_are_not_spread(lab: Cluster) -> None:
-    labels = _PROOF.models["mistral"].pod_labels
-    names = ("mistral-a", "mistral-b")
+    labels = _PROOF.models["llama"].pod_labels
+    names = ("llama-a", "llama-b")
     for name in names:
         spec = {
             "nodeName": "a100-1",
@@ -154,7 +154,7 @@ def test_replicas_on_one_node_are_not_spread(lab: Cluster) -> None:
             lab.delete(Ref("v1", "Pod", "ai-production", name), grace=0)
 
     assert result.verdict is Verdict.FAILED
-    assert "mistral (its pods): 2 on a100-1, though a100-0, a100-2 had room" in result.judgement.reason
+    assert "llama (its pods): 2 on a100-1, though a100-0, a100-2 had room" in result.judgement.reason
 
 
 def test_without_a_quota_nothing_is_refused(lab: Cluster) -> None:

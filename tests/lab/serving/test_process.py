@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -402,6 +403,32 @@ def test_a_service_and_a_gateway_lead_to_pods(serving: Serving, addresses: Itera
     assert [(200, b"w2")] == [(status, body.split()[0]) for status, body in answers]
     with pytest.raises(ConnectionRefusedError):
         call(service, 80, "GET", "/")
+
+
+def test_thousands_of_connections_that_both_sides_end_at_once_harm_nobody(
+    serving: Serving, addresses: Iterator[str]
+) -> None:
+    pod, service = next(addresses), next(addresses)
+    serving.send(llama("many", pod))
+    serving.state("many", "ready")
+    serving.send(
+        SetListeners(listeners=(Listener(service, 80, "tcp", (Rule(backends=(Backend(pod, 8000),)),)),))
+    )
+    while call(pod, 8000, "GET", "/health")[0] != 200 or not _listens(service):
+        time.sleep(0.05)
+    body = {"model": "llama", "prompt": "Say yes.", "max_tokens": 2}
+
+    def ask(_: int) -> int:
+        return call(service, 80, "POST", "/v1/completions", body, Connection="close")[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [200] * 2500 == list(pool.map(ask, range(2500)))
+    assert serving.process.poll() is None
+
+
+def _listens(address: str) -> bool:
+    with socket.socket() as found:
+        return found.connect_ex((address, 80)) == 0
 
 
 def test_a_listener_whose_address_was_taken_is_tried_again(

@@ -29,13 +29,7 @@ class _Pipe(asyncio.Protocol):
             self.early.append(data)
 
     def eof_received(self) -> bool:
-        if (
-            self.other is not None
-            and self.other.transport is not None
-            and self.other.transport.can_write_eof()
-        ):
-            self.other.transport.write_eof()
-            return True
+        """An end ends both sides, and what was written before is still sent."""
         return False
 
     def pause_writing(self) -> None:
@@ -60,6 +54,14 @@ class _Incoming(_Pipe):
     def __init__(self, forwarder: "Forwarder") -> None:
         super().__init__()
         self._forwarder = forwarder
+
+    def eof_received(self) -> bool:
+        """A client may say that it has sent everything and wait for the answer."""
+        other = self.other
+        if other is None or other.transport is None or other.transport.is_closing():
+            return False
+        other.transport.write_eof()
+        return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

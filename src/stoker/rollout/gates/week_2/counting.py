@@ -17,7 +17,7 @@ from stoker.rollout.endpoints import find_pod
 from stoker.rollout.gate import CannotMeasureError, Context
 from stoker.sizing.resolved import ResolvedModel
 
-__all__ = ["Count", "counted", "pods_of", "read_counters", "sum_of"]
+__all__ = ["Count", "Look", "counted", "pods_of", "read_counters", "sum_of"]
 
 _VERSION: Final = "stoker.dev/version"
 _TIMEOUT: Final = httpx2.Timeout(10.0, connect=3.0)
@@ -46,21 +46,35 @@ class Count:
         return max(0, found - self.others), min(self.sent, found)
 
 
-def counted(
-    before: Mapping[str, tuple[str, float]], after: Mapping[str, tuple[str, float]], sent: int
-) -> Count:
-    """The difference of two looks; each is version and counter by pod.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the counters.
+
+    Attributes:
+        counters: version and requests finished so far, by pod.
+        direct: requests that were answered at each version's own door so far; they are no part of a split.
+    """
+
+    counters: Mapping[str, tuple[str, float]]
+    direct: Mapping[str, int]
+
+
+def counted(before: Look, after: Look, sent: int) -> Count:
+    """The difference of two looks, less what was asked directly.
 
     Raises:
         CannotMeasureError: a pod began anew, or went, and took the count of some of our requests with it.
     """
-    finished: dict[str, int] = {version: 0 for version, _ in before.values()}
-    for pod, (version, value) in after.items():
-        made = value - before.get(pod, (version, 0.0))[1]
+    finished: dict[str, int] = {version: 0 for version, _ in before.counters.values()}
+    for pod, (version, value) in after.counters.items():
+        made = value - before.counters.get(pod, (version, 0.0))[1]
         if made < 0:
             raise CannotMeasureError(f"{pod} began anew while requests were counted", fix="run it again")
         finished[version] = finished.get(version, 0) + round(made)
-    gone = sorted(before.keys() - after.keys())
+    for version, count in after.direct.items():
+        if version in finished:
+            finished[version] -= count - before.direct.get(version, 0)
+    gone = sorted(before.counters.keys() - after.counters.keys())
     if gone and sum(finished.values()) < sent:
         raise CannotMeasureError(f"{', '.join(gone)} went while requests were counted", fix="run it again")
     return Count(sent, finished)

@@ -1,9 +1,9 @@
-"""Asks every door of a model again and again, in a thread of its own, while its traffic is shifted."""
+"""Asks each version of a model again and again, in a thread of its own, while the traffic is shifted."""
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -31,7 +31,12 @@ class Asked:
 
 @dataclass
 class Sender:
-    """Sends one small completion to an endpoint; "" or why it failed. ``light`` asks for the list of models instead."""
+    """Sends small completions; "" or why one failed.
+
+    Attributes:
+        model: name in requests; prefix: the engine's ``openai_prefix``.
+        seconds: of the wall, for an answer.
+    """
 
     model: str
     prefix: str
@@ -40,16 +45,13 @@ class Sender:
     def client(self, endpoint: Endpoint) -> httpx2.Client:
         return endpoint.client(httpx2.Timeout(self.seconds, connect=5.0))
 
-    def send(self, client: httpx2.Client, *, light: bool = False) -> str:
+    def send(self, client: httpx2.Client) -> str:
         body = {"model": self.model, "prompt": "Say yes.", "max_tokens": 2}
         # A connection each: one that is kept may be closed by the other side just when it is used again, and new ones are
         # what kube-proxy balances.
         headers = {"Connection": "close"}
         try:
-            if light:
-                response = client.get(f"{self.prefix}/models", headers=headers)
-            else:
-                response = client.post(f"{self.prefix}/completions", json=body, headers=headers)
+            response = client.post(f"{self.prefix}/completions", json=body, headers=headers)
         except httpx2.HTTPError as error:
             return f"{type(error).__name__}: {error}"
         if not response.is_success:
@@ -58,31 +60,21 @@ class Sender:
             found: Any = response.json()
         except ValueError:
             return f"no JSON: {response.text[:_SHOWN]}"
-        return (
-            ""
-            if isinstance(found, dict) and ("data" if light else "choices") in found
-            else "no answer in the body"
-        )
+        return "" if isinstance(found, dict) and found.get("choices") else "no answer in the body"
 
 
 @dataclass
 class Prober:
-    """The thread.
-
-    Attributes:
-        stage: what is going on, for the record; set by who shifts the traffic.
-        light: while requests are counted nothing is sent that the engines would count.
-    """
+    """The thread. It asks the versions' own doors; who shifts the traffic asks the front door, and counts."""
 
     context: Context
     sender: Sender
     every: float
-    stage: str = ""
-    light: bool = False
     failures: list[dict[str, Any]] = field(default_factory=list)
+    _stage: str = ""
+    _doors: Mapping[str, Endpoint] = field(default_factory=dict)
     _asked: Counter[tuple[str, str]] = field(default_factory=Counter)
     _failed: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _doors: Mapping[str, Endpoint] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
     _idle: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
@@ -98,22 +90,24 @@ class Prober:
             self._thread.join()
 
     def watch(self, stage: str, doors: Mapping[str, Endpoint]) -> None:
-        """A new stage, with these doors."""
+        """A stage, for the record, and the doors that there are now."""
         with self._idle:
-            self.stage, self._doors = stage, dict(doors)
+            self._stage, self._doors = stage, dict(doors)
 
-    def quiet(self, *, light: bool) -> None:
-        """Send nothing, or again something, that engines count; returns when what was under way has ended."""
+    @contextmanager
+    def held(self) -> Iterator[dict[str, int]]:
+        """Nothing is under way meanwhile; answers so far, by door."""
         with self._idle:
-            self.light = light
+            answered: Counter[str] = Counter()
+            for (door, stage), count in self._asked.items():
+                answered[door] += count - self._failed[door, stage]
+            yield dict(answered)
 
-    def failed(self, door: str, why: str) -> None:
-        """Count a failure that somebody else met at a door."""
-        self._note(door, self.stage, why)
-
-    def asked(self, door: str, count: int) -> None:
-        """Count requests that somebody else sent to a door."""
-        self._asked[door, self.stage] += count
+    def note(self, door: str, requests: int, problems: Sequence[str]) -> None:
+        """Count requests that somebody else sent to a door, and why some of them failed."""
+        self._asked[door, self._stage] += requests
+        for why in problems:
+            self._fail(door, why)
 
     def result(self) -> tuple[Asked, ...]:
         return tuple(
@@ -127,17 +121,15 @@ class Prober:
             clients: dict[tuple[str, str], httpx2.Client] = {}
             while not self._over.wait(pause) and not self.context.stop.is_set():
                 with self._idle:
-                    doors, stage, light = self._doors, self.stage, self.light
-                    for door, endpoint in doors.items():
-                        key = (door, endpoint.url)
+                    for door, endpoint in self._doors.items():
+                        key = (endpoint.url, endpoint.headers.get("Host", ""))
                         if key not in clients:
                             clients[key] = stack.enter_context(self.sender.client(endpoint))
-                        self._asked[door, stage] += 1
-                        why = self.sender.send(clients[key], light=light)
-                        if why:
-                            self._note(door, stage, why)
+                        self.note(door, 1, [why] if (why := self.sender.send(clients[key])) else [])
 
-    def _note(self, door: str, stage: str, why: str) -> None:
-        self._failed[door, stage] += 1
+    def _fail(self, door: str, why: str) -> None:
+        self._failed[door, self._stage] += 1
         if len(self.failures) < _FAILURES_KEPT:
-            self.failures.append({"at": moment(self.context.now()), "door": door, "stage": stage, "why": why})
+            self.failures.append(
+                {"at": moment(self.context.now()), "door": door, "stage": self._stage, "why": why}
+            )

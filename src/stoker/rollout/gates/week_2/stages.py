@@ -10,7 +10,7 @@ import httpx2
 
 from stoker.rollout.endpoints import Endpoint
 from stoker.rollout.gate import CannotMeasureError, Context
-from stoker.rollout.gates.week_2.counting import Count, counted, pods_of, read_counters
+from stoker.rollout.gates.week_2.counting import Count, Look, counted, pods_of, read_counters
 from stoker.rollout.gates.week_2.judges import Stage
 from stoker.rollout.gates.week_2.prober import Prober, Sender
 from stoker.rollout.gates.week_2.traffic import Traffic
@@ -64,49 +64,54 @@ class Stages:
         return found
 
     def split(self, doors: Mapping[str, Endpoint], percent: int) -> Stage:
-        self.prober.watch("split", doors)
-        share, half = percent / 100, float(self.settings["half_width"])
+        self.prober.watch("split", _versions(doors))
+        half = float(self.settings["half_width"])
+        # As many as keep the interval narrow for every share whose interval still holds the one that was given.
+        share = min(0.5, percent / 100 + half)
         requests = tries_for(share, half, float(self.settings["confidence"]))
-        stage = Stage("split", percent)
-        return self._count(stage, doors["front"], requests)
+        stage, _ = self._count(Stage("split", percent), doors["front"], requests)
+        return stage
 
     def shift(self, name: str, percent: int) -> Stage:
-        began = self.context.now()
-        self.prober.watch(name, self.traffic.doors())
+        """Give the canary all or none of the requests, and wait until that has come through."""
+        self.prober.watch(name, _versions(self.traffic.doors()))
         self.traffic.shift(percent)
+        changed = self.context.now()
+        look: Look | None = None
         stage = Stage(name, percent, settled=None)
 
-        def settled() -> Stage | None:
-            nonlocal stage
+        def settled() -> float | None:
+            nonlocal look, stage
+            began = self.context.now()
             doors = self.traffic.doors()
-            self.prober.watch(name, doors)
-            stage = self._count(Stage(name, percent, settled=None), doors["front"], _TRY)
+            self.prober.watch(name, _versions(doors))
+            stage, look = self._count(Stage(name, percent, settled=None), doors["front"], _TRY, look)
             wanted = stage.sent if percent else 0
-            return stage if stage.sent and not stage.why and stage.canary == (wanted, wanted) else None
+            if not stage.sent or stage.why or stage.canary != (wanted, wanted):
+                return None
+            return round((began - changed).total_seconds(), 1)
 
-        if self.context.until(settled, within=_SETTLE, every=2) is None:
+        seconds = self.context.until(settled, within=_SETTLE)
+        if seconds is None:
             return stage
-        seconds = round((self.context.now() - began).total_seconds(), 1)
-        final = Stage(name, percent, settled=seconds)
-        return self._count(final, self.traffic.front(), int(self.settings["requests_after"]))
+        requests = int(self.settings["requests_after"])
+        stage, _ = self._count(Stage(name, percent, settled=seconds), self.traffic.front(), requests, look)
+        return stage
 
-    def _count(self, stage: Stage, front: Endpoint, requests: int) -> Stage:
-        """Send requests through the front door and count who answered; the prober sends nothing that is counted."""
+    def _count(
+        self, stage: Stage, front: Endpoint, requests: int, before: Look | None = None
+    ) -> tuple[Stage, Look | None]:
+        """Send requests through the front door and count who answered; with the look from which the next count may go on."""
         if not front.takes_load:
-            return replace(stage, why="requests go through the API server, which splits nothing")
-        self.prober.quiet(light=True)
+            return replace(stage, why="requests go through the API server, which splits nothing"), None
         try:
-            before = self._still()
+            before = before or self._still()
             problems = self._send(front, requests)
+            self.prober.note("front", requests, problems)
             answered = requests - len(problems)
-            count = self._counted(before, answered)
+            count, after = self._counted(before, answered)
         except CannotMeasureError as error:
-            return replace(stage, why=error.message)
-        finally:
-            self.prober.quiet(light=False)
-        self.prober.asked("front", requests)
-        for problem in problems:
-            self.prober.failed("front", problem)
+            return replace(stage, why=error.message), None
         _, canary = self.traffic.versions()
         made = replace(
             stage, sent=answered, failed=len(problems), canary=count.bounds(canary), others=count.others
@@ -116,30 +121,31 @@ class Stages:
             sent=requests,
             finished=dict(count.finished),
         )
-        return made
+        return made, after
+
+    def _still(self) -> Look:
+        """The counters when they have all that was answered; with other clients that cannot be seen, and is told apart later."""
+        with self.prober.held() as direct:
+            for _ in range(_LOOKS):
+                before = self._read()
+                self.context.wait(_PAUSE * self.context.clock.speed)
+                if self._read() == before:
+                    break
+            return Look(before, direct)
 
     def _read(self) -> dict[str, tuple[str, float]]:
         return read_counters(self.context, self.traffic.model, pods_of(self.context, self.traffic.model))
 
-    def _still(self) -> dict[str, tuple[str, float]]:
-        """The counters when they have come to rest; with other clients they never do, and those are told apart later."""
-        before = self._read()
-        for _ in range(_LOOKS):
-            self.context.wait(_PAUSE * self.context.clock.speed)
-            after = self._read()
-            if after == before:
-                break
-            before = after
-        return before
-
-    def _counted(self, before: Mapping[str, tuple[str, float]], answered: int) -> Count:
+    def _counted(self, before: Look, answered: int) -> tuple[Count, Look]:
         """The counters' difference, as soon as they have all that was answered: engines count a moment later."""
+        with self.prober.held() as direct:
 
-        def look() -> Count | None:
-            count = counted(before, self._read(), answered)
-            return count if count.others >= 0 else None
+            def look() -> tuple[Count, Look] | None:
+                after = Look(self._read(), direct)
+                count = counted(before, after, answered)
+                return (count, after) if count.others >= 0 else None
 
-        found = self.context.until(look, within=_COUNTERS * self.context.clock.speed, every=0.2)
+            found = self.context.until(look, within=_COUNTERS * self.context.clock.speed, every=0.2)
         if found is None:
             raise CannotMeasureError(
                 f"the engines have not counted all of the {answered} requests that were answered",
@@ -166,3 +172,8 @@ class Stages:
                 stop.set()  # the pool ends when what is under way has ended
                 raise
         return [why for one in running for why in one.result() if why]
+
+
+def _versions(doors: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+    """The versions' own doors: the front door is asked in batches that are counted."""
+    return {door: endpoint for door, endpoint in doors.items() if door != "front"}
