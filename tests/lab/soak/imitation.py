@@ -227,6 +227,6 @@ class _Imitation(Server):
         )
 
 
-def imitate(seed: int, defect: Defect = "", steps: int = 3000) -> History:
+def imitate(seed: int, defect: Defect = "", steps: int = 2000) -> History:
     """A history of some thousand requests with a few restarts; with a defect, of a server that breaks one promise."""
     return _Imitation(seed, defect).run(steps)
