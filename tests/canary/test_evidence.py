@@ -15,7 +15,7 @@ from stoker.canary.rates import Totals
 
 Floats = NDArray[np.float64]
 
-RUNS = 2500
+RUNS = 2000
 # What one criterion may err at one step in a plan of five criteria and three steps, and beta.
 EACH, BETA = 0.05 / 15, 0.05
 
@@ -162,7 +162,7 @@ Rate = Callable[[int], float]
 
 
 def _traffic(
-    seed: int, canary: Rate, stable: Rate, margin: float, *, sizes: tuple[int, int] = (10, 190), blocks: int = 120,
+    seed: int, canary: Rate, stable: Rate, margin: float, *, sizes: tuple[int, int] = (10, 190), blocks: int = 70,
     cluster: int = 1, runs: int = RUNS,
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Capital after every block, on both sides; requests come in groups of ``cluster`` that share their fate."""
@@ -193,7 +193,7 @@ def _traffic(
         pytest.param(lambda _: 0.001, 0.01, 1, id="rare errors"),
         pytest.param(lambda _: 0.05, 0.05, 1, id="one in twenty is slow"),
         pytest.param(lambda block: 0.05 + 0.5 * (block % 15 == 0), 0.05, 1, id="bursts that hit both"),
-        pytest.param(lambda block: 0.9 if block > 60 else 0.01, 0.05, 1, id="the load rises for good"),
+        pytest.param(lambda block: 0.9 if block > 35 else 0.01, 0.05, 1, id="the load rises for good"),
         pytest.param(lambda _: 0.1, 0.05, 5, id="five at a time are slow together"),
     ],
 )

@@ -40,7 +40,7 @@ from stoker.kube.prometheus import instant
 
 __all__ = ["Probes", "Runner", "Telling", "new_run_name"]
 
-_KEPT: Final = 400  # raw measurements of a step
+_KEPT: Final = 200  # raw measurements of a step
 
 
 @dataclass(frozen=True)

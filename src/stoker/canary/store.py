@@ -11,7 +11,7 @@ import msgspec
 
 from stoker.canary.scene import Scene
 from stoker.canary.state import CanaryState, Phase, decode, encode
-from stoker.errors import StokerError
+from stoker.errors import StokerError, UnsafeError
 from stoker.kube.api_errors import AlreadyExistsError, ConflictError
 from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object, Ref
@@ -69,7 +69,7 @@ class Store:
         """Write over what was loaded or saved last; the oldest raw measurements go where it would be too large.
 
         Raises:
-            ConflictError: somebody else wrote meanwhile.
+            UnsafeError: somebody else wrote meanwhile.
         """
         state = _fitting(state)
         data = {"state.json": encode(state), "scene.json": msgspec.json.encode(scene).decode()}
@@ -89,7 +89,10 @@ class Store:
         except (ConflictError, AlreadyExistsError):
             found = self.cluster.get(self._ref)
             if found is None or found.get("data") != data:
-                raise
+                raise UnsafeError(
+                    f"{self._ref} was written by somebody else meanwhile",
+                    fix="run the same command again: it goes on from what stands there",
+                ) from None
             written = found  # our own write, whose answer was lost
         self._version = written["metadata"]["resourceVersion"]
         return state
