@@ -175,6 +175,8 @@ def test_a_held_request_wakes_the_tier_and_is_answered(tmp_path: Path) -> None:
     folder, resolved = tmp_path / "held", platform("http-addon")
     with lab_up(folder, 30) as held:
         try:
+            # Its broker's trigger stands beside: one that fails would keep KEDA from ever going to zero.
+            stoker("lab", "fault", "backlog", "kafka/documents", "--value", 0, "--state", folder)
             apply_platform(held, resolved)
             wait_ready(held, resolved, "mistral")
             result = measured(held, resolved, BATCH_TO_ZERO)
