@@ -43,6 +43,7 @@ def transport(kubeconfig: Path) -> httpx2.BaseTransport:
     from lightkube.config.client_adapter import verify_cluster
 
     config = read_config(None, str(kubeconfig))
+    assert config.user is not None
     return httpx2.HTTPTransport(verify=verify_cluster(config.cluster, config.user, config.abs_file))
 
 
@@ -62,4 +63,3 @@ if __name__ == "__main__":
     deadly = Deadly(transport(Path(where)), int(number), answered=moment == "answered")
     with open_cluster(kubeconfig=where, transport=deadly) as opened:
         carry_out(opened, what)
-    print(deadly.count)
