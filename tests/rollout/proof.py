@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.lab.running.conftest import stoker
 
@@ -94,6 +95,8 @@ def run(
     resolved: ResolvedPlatform,
     gate: str,
     services: Mapping[str, str] | None = None,
+    *,
+    memory: dict[str, Any] | None = None,
     **settings: object,
 ) -> GateResult:
     """Run a gate."""
@@ -106,6 +109,7 @@ def run(
         random.Random(number),  # noqa: S311  # seeded on purpose
         Probes(cluster, f"test-{number}"),
         services or {},
+        memory={} if memory is None else memory,
     )
     return run_gate(found, context)
 
@@ -115,10 +119,12 @@ def measure(
     resolved: ResolvedPlatform,
     gate: str,
     services: Mapping[str, str] | None = None,
+    *,
+    memory: dict[str, Any] | None = None,
     **settings: object,
 ) -> GateResult:
     """Run a gate; nothing of it may be left."""
-    result = run(cluster, resolved, gate, services, **settings)
+    result = run(cluster, resolved, gate, services, memory=memory, **settings)
     assert result.cleaned
     assert probes_left(cluster) == []
     return result
@@ -127,6 +133,7 @@ def measure(
 def probes_left(cluster: Cluster) -> list[str]:
     """What gates made and that is still there."""
     kinds = (
+        ("gateway.networking.k8s.io/v1", "HTTPRoute"),
         ("v1", "Pod"),
         ("v1", "Service"),
         ("apps/v1", "Deployment"),

@@ -50,10 +50,12 @@ def _run(context: Context) -> Measured:
     seconds = answer_seconds(context, model, float(settings["request_seconds"]))
     sender = Sender(model.name, model.release.openai_prefix, seconds)
     stages = Stages(context, settings, traffic, sender, Prober(context, sender, every=1.0))
-    doors = stages.answering()
+    doors = stages.answering(percent)
     for door, endpoint in doors.items():
         context.note(f"door {door}: {endpoint.through}", **endpoint.as_json())
-    measured = Measured(f"{'a pair of ' if traffic.owned else ''}{model.name} ({model.mode.value})")
+    measured = Measured(
+        f"{'a pair of ' if traffic.owned else ''}{model.name} ({model.mode.value})", traffic.versions()
+    )
     with stages.prober as prober:
         try:
             measured = replace(measured, split=stages.split(doors, percent))
@@ -93,9 +95,8 @@ def _judge_both(context: Context) -> Judgement:
     measured = _measured(context, BOTH.id)
     if measured.why and not any(one.failures for one in measured.asked):
         return Judgement.inconclusive(measured.why)
-    return judge_answers(
-        measured.asked, ("split", "promote", "roll back"), measured.failures, ("front", "stable", "canary")
-    )
+    doors = ("front", *measured.versions)
+    return judge_answers(measured.asked, ("split", "promote", "roll back"), measured.failures, doors)
 
 
 _PROCEDURE: Final = (

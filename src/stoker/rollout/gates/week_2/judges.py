@@ -129,10 +129,12 @@ class Measured:
 
     Attributes:
         by: such as ``a pair of mistral (Standard)``.
+        versions: names of both, as doors have them.
         why: why it ended early; empty where it did not.
     """
 
     by: str
+    versions: tuple[str, ...] = ()
     split: Stage | None = None
     promote: Stage | None = None
     back: Stage | None = None

@@ -41,14 +41,14 @@ class Stages:
     sender: Sender
     prober: Prober
 
-    def answering(self) -> dict[str, Endpoint]:
+    def answering(self, percent: int) -> dict[str, Endpoint]:
         """The doors, as soon as the front answers: a route takes a moment until it is programmed."""
         last = "nothing was tried"
 
         def look() -> dict[str, Endpoint] | None:
             nonlocal last
             try:
-                doors = self.traffic.doors()
+                doors = self.traffic.doors(percent)
                 with self.sender.client(doors["front"]) as client:
                     last = self.sender.send(client)
             except CannotMeasureError as error:
@@ -74,7 +74,7 @@ class Stages:
 
     def shift(self, name: str, percent: int) -> Stage:
         """Give the canary all or none of the requests, and wait until that has come through."""
-        self.prober.watch(name, _versions(self.traffic.doors()))
+        self.prober.watch(name, _versions(self.traffic.doors(percent)))
         self.traffic.shift(percent)
         changed = self.context.now()
         look: Look | None = None
@@ -83,7 +83,7 @@ class Stages:
         def settled() -> float | None:
             nonlocal look, stage
             began = self.context.now()
-            doors = self.traffic.doors()
+            doors = self.traffic.doors(percent)
             self.prober.watch(name, _versions(doors))
             stage, look = self._count(Stage(name, percent, settled=None), doors["front"], _TRY, look)
             wanted = stage.sent if percent else 0

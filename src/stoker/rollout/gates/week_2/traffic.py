@@ -103,12 +103,18 @@ class Traffic:
         services = self.context.services
         return find_model(self.context.cluster, self.context.platform, self.model, services, front=True)
 
-    def doors(self) -> dict[str, Endpoint]:
-        """The front door and one for each version, as far as there are some now."""
+    def doors(self, percent: int) -> dict[str, Endpoint]:
+        """The front door, and one for each version, that last while the canary is given a share.
+
+        A Knative revision that has no share has no address either: while the canary has everything, the old one has none.
+        """
         front = self.front()
         found = {"front": front}
         if self.model.mode is ServingMode.KNATIVE:
-            return found | self._tagged(front)
+            tagged = self._tagged(front)
+            return found | {
+                version: door for version, door in tagged.items() if percent < 100 or version != STABLE
+            }
         named = ((STABLE, self.model.service), (self.canary.name, self.canary.service))
         port, health = self.model.service_port, self.model.release.health_path or "/"
         for version, service in named:
