@@ -13,7 +13,7 @@ from stoker.rollout.endpoints import Endpoint, Way, find_model
 from stoker.rollout.gate import CannotMeasureError, Context
 from stoker.rollout.monitoring import services
 from stoker.rollout.pods import ModelPod, ready_pods
-from stoker.rollout.traffic import planned, target_of, traffic
+from stoker.rollout.traffic import planned, sequences_of, target_of, traffic
 from stoker.sizing.resolved import ResolvedModel
 
 __all__ = ["LoadSaturation", "Saturation", "SwitchSaturation", "lab_switch", "saturation_of"]
@@ -110,6 +110,13 @@ class LoadSaturation:
             raise CannotMeasureError(
                 f"the KV cache of {model.name} has no known size", fix="name another model"
             )
+        batch = sequences_of(model)
+        if batch * model.context_length < model.kv_tokens:
+            raise CannotMeasureError(
+                f"no load fills the KV cache of {model.name}: {batch} sequences of {model.context_length} tokens are fewer "
+                f"than its {model.kv_tokens}",
+                fix="name a model with a larger batch or context",
+            )
         self._endpoint = find_model(context.cluster, context.platform, model, services(context))
         self._replicas = max(1, len(ready_pods(context.cluster, model)))
         self._prompt = max(1, model.context_length // 2)
@@ -145,11 +152,11 @@ def saturation_of(context: Context, model: ResolvedModel, *, level: float, secon
         CannotMeasureError: no pod of the model is ready.
     """
     is_lab = context.cluster.measured_on.startswith("lab")
-    found: Saturation = (
-        SwitchSaturation(context, model, level, seconds)
-        if is_lab
-        else LoadSaturation(context, model, seconds)
-    )
+    found: Saturation
+    if is_lab and not context.settings["by_load"]:
+        found = SwitchSaturation(context, model, level, seconds)
+    else:
+        found = LoadSaturation(context, model, seconds)
     context.probes.undo(f"saturation of {model.name}", found.end)
     return found
 

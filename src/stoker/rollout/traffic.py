@@ -9,9 +9,10 @@ import httpx2
 from stoker.load import Api, Clock, LoadPlan, LoadResult, LoadRun, Outcome, Planned, Target, listed_plan
 from stoker.rollout.endpoints import Endpoint
 from stoker.rollout.gate import CannotMeasureError, Context
+from stoker.sizing.memory import batch_defaults
 from stoker.sizing.resolved import ResolvedModel
 
-__all__ = ["answering", "lost", "planned", "target_of", "traffic"]
+__all__ = ["answering", "lost", "planned", "sequences_of", "target_of", "traffic"]
 
 # Not the cluster's doing: requests that this machine did not send, or took back when the gate had seen enough.
 _OURS = frozenset((Outcome.UNSENT, Outcome.CANCELLED))
@@ -48,6 +49,12 @@ def answering(model: ResolvedModel, endpoint: Endpoint) -> None:
         raise CannotMeasureError(
             f"{model.name} answers {path} with {status}", fix="week-2's gates come first"
         )
+
+
+def sequences_of(model: ResolvedModel) -> int:
+    """Sequences in one batch of a replica: what the engine is told, or its release's own bound for the GPU."""
+    own = batch_defaults(model.pool.gpu, model.slice.memory_gib, model.release.defaults)
+    return model.max_num_seqs or own.max_num_seqs
 
 
 def planned(

@@ -12,8 +12,7 @@ from stoker.rollout.queues import Engines
 from stoker.rollout.replicas import Look, Recorder
 from stoker.rollout.scaled_model import Subject, keda_is_missing, scaled_model, scaled_object
 from stoker.rollout.scaling import judge_scale_down, judge_scale_up
-from stoker.rollout.traffic import answering, lost, planned, target_of, traffic
-from stoker.sizing.memory import batch_defaults
+from stoker.rollout.traffic import answering, lost, planned, sequences_of, target_of, traffic
 from stoker.sizing.resolved import ResolvedModel
 
 __all__ = ["SCALE_DOWN", "SCALE_UP"]
@@ -135,10 +134,7 @@ def _overload(model: ResolvedModel, *, seconds: float) -> tuple[LoadPlan, int]:
     Its rate is more than one replica can finish; the bound on requests under way keeps the queue at some dozens, which four
     replicas then take, instead of letting it grow for minutes.
     """
-    batch = (
-        model.max_num_seqs
-        or batch_defaults(model.pool.gpu, model.slice.memory_gib, model.release.defaults).max_num_seqs
-    )
+    batch = sequences_of(model)
     room = int(0.8 * model.kv_tokens / batch) - _PROMPT if model.kv_tokens else 256
     output = max(16, min(room, model.context_length - 2 * _PROMPT))
     most = batch + max(12, batch // 4)  # what waits

@@ -3,8 +3,8 @@
 from typing import Final
 
 from stoker.rollout.gate import Gate
-from stoker.rollout.gates.week3_scale import SCALE_DOWN, SCALE_UP
-from stoker.rollout.gates.week3_tiers import BATCH_TO_ZERO, PRODUCTION_WARM
+from stoker.rollout.gates.week_3.scale import SCALE_DOWN, SCALE_UP
+from stoker.rollout.gates.week_3.tiers import BATCH_TO_ZERO, PRODUCTION_WARM
 
 __all__ = ["GATES"]
 

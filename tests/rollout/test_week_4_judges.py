@@ -11,8 +11,8 @@ from stoker.catalog.engines import MetricType
 from stoker.errors import StokerError
 from stoker.promql import parse
 from stoker.rollout.evidence import Verdict
-from stoker.rollout.gates.week4_dashboards import Answer, filled, judge_dashboards, variable_query
-from stoker.rollout.gates.week4_metrics import (
+from stoker.rollout.gates.week_4.dashboards import Answer, filled, judge_dashboards, variable_query
+from stoker.rollout.gates.week_4.metrics import (
     PodSeries,
     Seen,
     Wanted,

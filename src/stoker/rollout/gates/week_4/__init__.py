@@ -3,9 +3,9 @@
 from typing import Final
 
 from stoker.rollout.gate import Gate
-from stoker.rollout.gates.week4_dashboards import DASHBOARDS_ANSWER
-from stoker.rollout.gates.week4_metrics import METRICS_PRESENT
-from stoker.rollout.gates.week4_pages import PAGE_ARRIVES, PAGE_RESOLVES
+from stoker.rollout.gates.week_4.dashboards import DASHBOARDS_ANSWER
+from stoker.rollout.gates.week_4.metrics import METRICS_PRESENT
+from stoker.rollout.gates.week_4.pages import PAGE_ARRIVES, PAGE_RESOLVES
 
 __all__ = ["GATES"]
 

@@ -11,8 +11,8 @@ from tests.rollout.observed import apply_platform, lab_up, measured, platform, s
 from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object, Ref
 from stoker.rollout.evidence import Verdict
-from stoker.rollout.gates.week3_scale import SCALE_DOWN, SCALE_UP
-from stoker.rollout.gates.week3_tiers import BATCH_TO_ZERO, PRODUCTION_WARM
+from stoker.rollout.gates.week_3.scale import SCALE_DOWN, SCALE_UP
+from stoker.rollout.gates.week_3.tiers import BATCH_TO_ZERO, PRODUCTION_WARM
 from stoker.rollout.pods import ready_pods
 from stoker.rollout.probes import PROBE_LABEL
 

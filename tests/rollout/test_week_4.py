@@ -16,9 +16,9 @@ from stoker.kube.lab import lab_services
 from stoker.kube.prometheus import instant
 from stoker.kube.refs import Object, Ref
 from stoker.rollout.evidence import Verdict
-from stoker.rollout.gates.week4_dashboards import DASHBOARDS_ANSWER
-from stoker.rollout.gates.week4_metrics import METRICS_PRESENT
-from stoker.rollout.gates.week4_pages import PAGE_ARRIVES, PAGE_RESOLVES
+from stoker.rollout.gates.week_4.dashboards import DASHBOARDS_ANSWER
+from stoker.rollout.gates.week_4.metrics import METRICS_PRESENT
+from stoker.rollout.gates.week_4.pages import PAGE_ARRIVES, PAGE_RESOLVES
 
 pytestmark = needs_both
 
@@ -211,3 +211,24 @@ def test_dashboards_answer_until_their_rules_are_gone(cluster: Cluster) -> None:
     assert Verdict.FAILED is bad.verdict, told(bad)
     empty = {one["panel"] for one in bad.judgement.measured["without_data"]}
     assert {"TTFT P95", "KV cache in use, fullest replica"} <= empty or "variable namespace" in empty
+
+
+@pytest.mark.slow
+def test_real_load_fills_the_cache_as_on_a_live_cluster(tmp_path: Path) -> None:
+    folder = tmp_path / "load"
+    resolved = platform(**{"    maxNumSeqs: 16\n": "", "contextLength: 4096": "contextLength: 8192"})
+    with lab_up(folder, 10) as live:
+        try:
+            apply_platform(live, resolved)
+            wait_ready(live, resolved, "mistral")
+            small = measured(live, PLATFORM, PAGE_ARRIVES, by_load=True)
+            result = measured(live, resolved, PAGE_ARRIVES, by_load=True, model="mistral")
+        finally:
+            stoker("lab", "down", "--state", folder)
+
+    assert (Verdict.INCONCLUSIVE, True) == (small.verdict, "no load fills" in small.judgement.reason), told(
+        small
+    )
+    assert Verdict.PASSED is result.verdict, told(result)
+    filled = next(one.data for one in result.evidence if one.what == "the KV cache is being filled")
+    assert str(filled["how"]).startswith("load: ")

@@ -197,7 +197,7 @@ PAGE_ARRIVES: Final = Gate(
     "fills the KV cache of one model (a lab's switch; on a live cluster real load on a staging model) and pages whoever "
     "the alert is for; with a catcher named, point the receivers at it first",
     _measure_arrival,
-    {"within_seconds": 180, "model": "", "level": 1.0},
+    {"within_seconds": 180, "model": "", "level": 1.0, "by_load": False},
 )
 PAGE_RESOLVES: Final = Gate(
     "week-4/page-resolves",
@@ -205,5 +205,5 @@ PAGE_RESOLVES: Final = Gate(
     "called off within {within_seconds} s of the last sample above 90 %",
     "takes the page that week-4/page-arrives left, or causes one as it does, and waits for its end",
     _measure_resolution,
-    {"within_seconds": 600, "page_within_seconds": 300, "model": "", "level": 1.0},
+    {"within_seconds": 600, "page_within_seconds": 300, "model": "", "level": 1.0, "by_load": False},
 )
