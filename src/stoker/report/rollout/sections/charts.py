@@ -70,7 +70,7 @@ def incident_chart(report: Report) -> Iterator[str]:
         first, last = min(flag.at for flag in flags) - _AROUND_S, max(flag.at for flag in flags) + _AROUND_S
         near = [point for point in line.points if first <= point[0] <= last]
         line = replace(line, points=near, why=line.why or "no sample near the incident")
-    about = "The dashed line across is 90 %; the letters are as above."
+    about = "The dashed line across is 90 %. a: injected, b: paged, c: resolved."
     yield from chart(
         "Fullest KV cache", "ratio", [line], ratio_scale(), flags=flags, limit=_KV_LIMIT, about=about
     )
