@@ -4,13 +4,17 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 STOKER := .venv/bin/stoker
-OUT ?= out/guide
+OUT ?= out/demo
 
-.PHONY: demo test test-slow lint bench docs setup clean
+.PHONY: demo guide test test-slow lint bench docs setup clean
 .DEFAULT_GOAL := demo
 
-demo: setup  ## size, compile, render and validate the guide's whole set-up
-	@scripts/demo $(OUT)
+demo: setup  ## the whole way on this machine: a cluster full of mistakes, audit, four weeks with every gate, canary, incident, report
+	@rm -rf $(OUT)
+	@$(STOKER) demo --out $(OUT) --no-open
+
+guide: setup  ## size, compile, render, validate and audit the guide's whole set-up, without a cluster
+	@scripts/guide out/guide
 
 test: setup lint  ## everything that must pass before landing, under ten minutes
 	.venv/bin/pytest -n 3 --dist worksteal -m "not slow"

@@ -11,13 +11,14 @@ from typing import Any, Final
 from stoker.demo.stage import Stage, packaged, packaged_text
 from stoker.demo.traffic import RUSH, Users, figures
 from stoker.errors import ExitCode, StokerError
+from stoker.kube.lab import lab_services
 from stoker.kube.prometheus import Prometheus
 from stoker.kube.refs import Object, Ref
 from stoker.load import Phase
 from stoker.platform.load import loads
 from stoker.report.rollout.evidence import Window
 from stoker.report.rollout.measuring import take
-from stoker.rollout.endpoints import find_model, find_prometheus
+from stoker.rollout.endpoints import find_model
 from stoker.rollout.evidence import Verdict, moment
 from stoker.sizing.resolve import resolve
 
@@ -219,15 +220,17 @@ class Story:
 
     def canary(self) -> None:
         """A new version, with users on it."""
-        self.act("A canary: the same weights with prefix caching, a little traffic first")
+        self.act("A canary: the same weights with larger batches, a little traffic first")
         endpoint = find_model(self.stage.cluster, self.platform, self.platform.models[_MODEL], {})
         users = Users(
             endpoint.url, _MODEL, (Phase(7200.0, 0.4),), speed=self.stage.speed, seed=self.stage.seed + 1,
             headers=dict(endpoint.headers),
         ).start()  # fmt: skip
         try:
+            # Two steps, and margins for a machine that carries the cluster, its users and the measuring on two cores.
             done = self.stage.run(
-                "canary", "start", _MODEL, "--file", self.stage.platform, "--output", "json",
+                "canary", "start", _MODEL, "--file", self.stage.platform, "--steps", "10,50,100", "--pairs", "40",
+                "--margin", "ttft=0.5", "--margin", "tpot=0.5", "--margin", "errors=0.05", "--output", "json",
                 ok=_VERDICTS, keep="canary.json", shown=lambda _: False,
             )  # fmt: skip
         finally:
@@ -265,6 +268,7 @@ class Story:
 
         self.stage.until("the replicas on other nodes", back, within=_READY)
         recovered = self.now()
+        self.stage.run("lab", "fault", "node", node, "--off", "--state", self.stage.state)
         seen = figures(users.end())
         self.evidence["incident_traffic"] = {
             "what": f"node {node} stopped answering", "injected": moment(injected), "recovered": moment(recovered),
@@ -281,8 +285,12 @@ class Story:
         status = self.stage.run(
             "rollout", "status", "--output", "json", ok=_VERDICTS, keep="rollout.json", shown=lambda _: False
         ).json()
-        prometheus = find_prometheus(self.stage.cluster, self.platform, {})
-        taken = take(Prometheus(prometheus.url), self.windows, measured_on=self.stage.cluster.measured_on)
+        prometheus = lab_services(self.stage.cluster).get("prometheus")
+        if prometheus is None:
+            raise StokerError(
+                "the lab runs without Prometheus", fix="apt install prometheus prometheus-alertmanager"
+            )
+        taken = take(Prometheus(prometheus), self.windows, measured_on=self.stage.cluster.measured_on)
         document = {
             "gates": _newest(status["gates"]),
             "canary": None,

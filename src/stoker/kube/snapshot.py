@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Item", "Malformed", "Origin", "Snapshot", "Source", "Unread"]
 
 Object = dict[str, Any]
+
+_KSERVE: Final = frozenset({"InferenceService", "LLMInferenceService"})
 
 
 class Origin(StrEnum):
@@ -124,6 +126,11 @@ class Item:
     def uid(self) -> str:
         uid = self.section("metadata").get("uid")
         return uid if isinstance(uid, str) else ""
+
+    @property
+    def by_kserve(self) -> bool:
+        """Whether KServe made it: its webhook adds weights to its pods, and its InferenceService stands for it."""
+        return any(owner.get("kind") in _KSERVE for owner in owners(self))
 
     def section(self, *path: str) -> dict[str, Any]:
         """The mapping at ``path``, empty where there is none."""

@@ -152,6 +152,8 @@ def _namespace_over_gpu_quota(item: Item, view: View) -> Iterator[Hit]:
         for workload in reversed(view.gpu_workloads_in(item.namespace)):
             if not workload.serves or resource not in workload.gpus:
                 continue
+            if workload.item.by_kserve and view.of("InferenceService.serving.kserve.io"):
+                continue  # its InferenceService counts
             name = (str(workload.item), workload.part)
             if name in seen:  # an earlier definition of the same object
                 continue

@@ -53,8 +53,10 @@ def _volume(workload: Workload, name: str | None) -> tuple[Mapping[str, Any], in
 
 
 def _written_out(view: View) -> Iterator[Server]:
+    """Servers whose volumes are all in their template: KServe's webhook adds weights to the pods of its Deployments."""
     for server in view.running_servers:
-        if server.workload.complete and server.container.path[-1] != "model":
+        item = server.workload.item
+        if server.workload.complete and server.container.path[-1] != "model" and not item.by_kserve:
             yield server
 
 
