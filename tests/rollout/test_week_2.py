@@ -21,6 +21,7 @@ from stoker.rollout.evidence import GateResult, Verdict
 from stoker.rollout.gates.week_2.ready import object_of, readiness_of
 from stoker.rollout.probes import sweep
 from stoker.sizing.resolved import ResolvedPlatform
+from stoker.upgrades import compile_platform
 from stoker.upgrades.objects import Upgrade
 
 pytestmark = pytest.mark.slow
@@ -55,10 +56,9 @@ def _lab(folder: Path, proof: ResolvedPlatform) -> Iterator[Cluster]:
 def all_of(cluster: Cluster, proof: ResolvedPlatform, **settings: object) -> dict[str, GateResult]:
     """The four gates over one canary, measured once."""
     memory: dict[str, Any] = {}
+    own = {"canary-split": settings}
     return {
-        gate: measure(
-            cluster, proof, f"week-2/{gate}", memory=memory, **(settings if gate == "canary-split" else {})
-        )  # type: ignore[arg-type]
+        gate: measure(cluster, proof, f"week-2/{gate}", None, memory=memory, **own.get(gate, {}))
         for gate in _CANARY
     }
 
@@ -299,7 +299,8 @@ _RUN_AND_STOP = """
         gate = next(one for one in GATES if one.id == "week-2/canary-split")
         proof = platform("Deployment")
         settings = {**gate.settings, "on": sys.argv[3]}
-        run_gate(gate, Context(cluster, proof, settings, random.Random(0), Probes(cluster, "stopped"), tell=tell))
+        probes = Probes(cluster, "stopped")
+        print(run_gate(gate, Context(cluster, proof, settings, random.Random(0), probes, tell=tell)).judgement.reason)
 """
 
 
@@ -317,14 +318,29 @@ def _run_and_stop(state: Path, number: int, on: str) -> subprocess.CompletedProc
     )
 
 
-def test_an_interrupted_canary_puts_the_users_traffic_back(lab: Cluster, state: Path) -> None:
-    done = _run_and_stop(state, signal.SIGINT, "platform")
-    route = lab.get(_ROUTE)
-
-    assert "now" in done.stdout, done.stderr
-    assert "KeyboardInterrupt" in done.stderr
+def _weights(cluster: Cluster) -> list[int]:
+    route = cluster.get(_ROUTE)
     assert route is not None
-    assert [one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]] == [90, 10]
+    return [one["weight"] for one in route["spec"]["rules"][0]["backendRefs"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_users_traffic_is_put_back_when_a_gate_ends_before_its_time(
+    lab: Cluster, state: Path, number: int
+) -> None:
+    done = _run_and_stop(state, number, "platform")
+
+    assert "now" in done.stdout, done.stdout + done.stderr
+    if number == signal.SIGKILL:
+        assert _weights(lab) == [0, 100]
+        assert [str(one) for one in sweep(lab)] == ["HTTPRoute ai-production/llama"]
+    assert _weights(lab) == [90, 10]
+    # Nothing is left that a later apply would be in conflict with.
+    compiled = next(one.object for one in compile_platform(_PLAIN) if one.object["kind"] == "HTTPRoute")
+    assert "stoker.dev/gate" not in str(lab.get(_ROUTE))
+    lab.apply({**compiled, "spec": {**compiled["spec"], "rules": _route(80, 20)}})
+    assert _weights(lab) == [80, 20]
+    lab.apply(compiled)
 
 
 def test_a_pair_that_a_killed_gate_left_is_swept(lab: Cluster, state: Path) -> None:

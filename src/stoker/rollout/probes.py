@@ -2,20 +2,26 @@
 
 Each carries a label with the run that made it. They are removed when the gate ends; what a killed run left is swept by the
 next run, which holds the lease; and pods end by themselves by their activeDeadlineSeconds where no run ever comes.
+
+An object of the user's that a gate changes carries in an annotation what it was, until that is put back: by the gate, or by
+the next run's sweep.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stoker.errors import StokerError
 from stoker.kube.api_errors import ApiError, ConflictError
-from stoker.kube.cluster import Cluster
+from stoker.kube.cluster import FIELD_MANAGER, Cluster
 from stoker.kube.refs import Object, Ref, ref_of
 
-__all__ = ["PROBE_LABEL", "Probes", "sweep"]
+__all__ = ["CHANGED_LABEL", "PROBE_LABEL", "Probes", "sweep"]
 
 PROBE_LABEL: Final = "stoker.dev/gate-run"
+CHANGED_LABEL: Final = "stoker.dev/gate-changed"
+_BACK: Final = "stoker.dev/gate-back"  # annotation: the merge patch that puts an object back
 _LIFE: Final = 3600  # seconds of a probe pod at most
 # Kinds that gates make, owners first, so that nothing is made anew while it is swept.
 _KINDS: Final = (
@@ -85,6 +91,19 @@ class Probes:
             made["spec"] = {"activeDeadlineSeconds": _LIFE, **obj["spec"]}
         return made
 
+    def change(self, ref: Ref, patch: Object, back: Object) -> None:
+        """Change the specification of an object that stays; ``back`` is the merge patch that puts it back.
+
+        Further changes of the same object keep the first one's ``back``.
+        """
+        found = self.cluster.get(ref) or {}
+        annotations = (found.get("metadata") or {}).get("annotations") or {}
+        self.undo(f"what {ref} was", lambda: put_back(self.cluster, ref))
+        metadata: Object = {"labels": {CHANGED_LABEL: self.run}}
+        if _BACK not in annotations:
+            metadata["annotations"] = {_BACK: json.dumps(back, separators=(",", ":"))}
+        self.cluster.patch(ref, {**patch, "metadata": metadata})
+
     def undo(self, what: str, action: Callable[[], object]) -> None:
         """Do this when the gate ends, newest first and before objects are removed: a change of something that stays."""
         self._undo.append((what, action))
@@ -143,10 +162,34 @@ def remove(cluster: Cluster, ref: Ref, uid: str) -> None:
         return  # another object has its name now
 
 
+def put_back(cluster: Cluster, ref: Ref) -> None:
+    """Make an object that a gate changed what it was; nothing where it is gone, or is that already."""
+    found = cluster.get(ref)
+    back = ((found or {}).get("metadata", {}).get("annotations") or {}).get(_BACK)
+    if found is None or back is None:
+        return
+    metadata = {"labels": {CHANGED_LABEL: None}, "annotations": {_BACK: None}}
+    found = cluster.patch(ref, {**json.loads(back), "metadata": metadata})
+    # Whoever patches owns: left alone, the next `stoker apply` of another value would be in conflict with this gate.
+    kept = [
+        entry
+        for entry in found["metadata"].get("managedFields") or ()
+        if (entry.get("manager"), entry.get("operation")) != (FIELD_MANAGER, "Update")
+        or entry.get("subresource")
+    ]
+    cluster.patch(ref, {"metadata": {"managedFields": kept}})
+
+
 def sweep(cluster: Cluster, kinds: Iterable[tuple[str, str]] = _KINDS) -> list[Ref]:
-    """Remove what gates of runs before left; to be called by who holds the lease. Returns what was found."""
+    """Remove what gates of runs before left, and put back what they changed; to be called by who holds the lease.
+
+    Returns what was found.
+    """
     found: list[Ref] = []
     for api_version, kind in kinds:
+        for obj in cluster.objects(api_version, kind, labels=CHANGED_LABEL):
+            put_back(cluster, ref_of(obj))
+            found.append(ref_of(obj))
         for obj in cluster.objects(api_version, kind, labels=PROBE_LABEL):
             metadata: dict[str, Any] = obj["metadata"]
             ref = ref_of(obj)

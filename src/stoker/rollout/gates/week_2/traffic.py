@@ -89,14 +89,15 @@ class Traffic:
         )
 
     def _patch(self, ref: Ref, patch: Object, back: Object | None = None) -> None:
-        if not self.owned:
-            if back is None:
-                raise CannotMeasureError(
-                    f"the traffic of {ref} cannot be shifted and put back",
-                    fix="let the gate make a pair: on: probe",
-                )
-            self.context.probes.undo(f"the traffic of {ref}", lambda: self.context.cluster.patch(ref, back))
-        self.context.cluster.patch(ref, patch)
+        if self.owned:
+            self.context.cluster.patch(ref, patch)
+        elif back is not None:
+            self.context.probes.change(ref, patch, back)
+        else:
+            raise CannotMeasureError(
+                f"the traffic of {ref} cannot be shifted and put back",
+                fix="let the gate make a pair: on: probe",
+            )
 
     def front(self) -> Endpoint:
         """The door that splits."""
