@@ -60,15 +60,17 @@ def without_secrets(obj: Object) -> Object:
 def differences(before: Object | None, after: Object | None) -> tuple[FieldChange, ...]:
     """Every field that a user, not the server, would see change; status left out, values of Secrets hidden."""
     found = tuple(_differences((), _mine(before), _mine(after)))
-    secret = (after or before or {}).get("kind") == "Secret"
-    return tuple(_hidden(change) for change in found) if secret else found
+    return _hidden(found, before, after)
 
 
-def _hidden(change: FieldChange) -> FieldChange:
-    if change.path[0] not in {"f:data", "f:stringData"} and _LAST_APPLIED not in change.path[-1]:
-        return change
-    before, after = (value if value is ABSENT else HIDDEN for value in (change.before, change.after))
-    return FieldChange(change.path, before, after)
+def _hidden(
+    found: tuple[FieldChange, ...], before: Object | None, after: Object | None
+) -> tuple[FieldChange, ...]:
+    """The same changes, with values of Secrets as they may be shown."""
+    if (after or before or {}).get("kind") != "Secret":
+        return found
+    old, new = (_mine(None if obj is None else without_secrets(obj)) for obj in (before, after))
+    return tuple(FieldChange(c.path, value_at(old, c.path), value_at(new, c.path)) for c in found)
 
 
 def _mine(obj: Object | None) -> Any:
@@ -196,8 +198,7 @@ def offline_differences(wanted: Object, live: Object, manager: str) -> tuple[Fie
             covered = any(path[: len(change.path)] == change.path for change in found)
             if before is not ABSENT and not covered:
                 found.append(FieldChange(path, before, ABSENT))
-    secret = wanted.get("kind") == "Secret"
-    return tuple(_hidden(change) for change in found) if secret else tuple(found)
+    return _hidden(tuple(found), live, wanted)
 
 
 def _wanted(path: FieldPath, wanted: Any, live: Any) -> Iterator[FieldChange]:

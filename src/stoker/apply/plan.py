@@ -22,6 +22,7 @@ from stoker.upgrades.objects import Emitted, ordered
 __all__ = ["NoDryRunError", "plan_changes"]
 
 _OWNER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"(?: with subresource "([^"]*)")?')
+_TRIES: Final = 5
 _RBAC: Final = re.compile(r'cannot (\w+) resource "([^"]+)"')
 
 
@@ -152,6 +153,24 @@ def _change(seen: _Look, item: Emitted, ref: Ref) -> Change:
 
 
 def _by_dry_run(seen: _Look, base: Change) -> Change:
+    """The server's answer, compared with the very state that it answered from: others may write meanwhile."""
+    change = _dry_run(seen, base)
+    for _ in range(_TRIES):
+        live, after = change.live, change.after
+        if live is None or after is None or _version(live) == _version(after):
+            return change
+        now = seen.cluster.get(base.ref)
+        change = _dry_run(seen, replace(base, live=now, action=Action.UPDATE if now else Action.CREATE))
+    return replace(
+        change, notes=(*change.notes, "somebody writes it without end: some changes here may be theirs")
+    )
+
+
+def _version(obj: Object) -> object:
+    return obj["metadata"].get("resourceVersion")
+
+
+def _dry_run(seen: _Look, base: Change) -> Change:
     wanted = base.wanted or {}
     conflicts: tuple[Conflict, ...] = ()
     try:

@@ -40,7 +40,7 @@ _TEMPLATES: Final = {
 # Below a template, and yet no pod restarts: numbers of replicas, traffic.
 _GENTLE: Final = frozenset(
     ("f:minReplicas", "f:maxReplicas", "f:replicas", "f:scaleTarget", "f:scaleMetric", "f:autoScaling", "f:scaling",
-     "f:canaryTrafficPercent", "f:containerConcurrency", "f:timeout", "f:router", "f:traffic", "f:deploymentStrategy")
+     "f:canaryTrafficPercent", "f:trafficPercent", "f:containerConcurrency", "f:timeout", "f:router", "f:traffic", "f:deploymentStrategy")
 )  # fmt: skip
 _SHARED: Final = frozenset(
     ("ServingRuntime.serving.kserve.io", "LLMInferenceServiceConfig.serving.kserve.io")
@@ -148,8 +148,19 @@ def _held(objects: Sequence[Object]) -> dict[str, float]:
         model = (obj["metadata"].get("labels") or {}).get(MODEL_LABEL)
         each = _gpus(obj)
         if model and each:
-            found[model] = found.get(model, 0.0) + each * _replicas(obj, floors)
+            found[model] = found.get(model, 0.0) + each * _replicas(obj, floors) + _canaries(obj)
     return found
+
+
+def _canaries(obj: Object) -> float:
+    """GPUs of an InferenceService's canaries (`spec.canary`, since KServe v0.20.0)."""
+    predictors = [canary.get("predictor") or {} for canary in _of(obj)]
+    return sum(_pod(predictor) * int(predictor.get("minReplicas", 1)) for predictor in predictors)
+
+
+def _of(obj: Object) -> list[Mapping[str, Any]]:
+    found = (obj.get("spec") or {}).get("canary")
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def _replicas(obj: Object, floors: Mapping[tuple[Any, Any], int]) -> int:
@@ -161,6 +172,9 @@ def _replicas(obj: Object, floors: Mapping[tuple[Any, Any], int]) -> int:
     said = spec.get("replicas")
     if said is None:
         said = dig(spec, "predictor", "minReplicas")
+        # KServe takes the canaries' replicas out of the stable version's.
+        taken = sum(int(dig(one, "predictor", "minReplicas") or 0) for one in _of(obj))
+        said = None if said is None else max(0, int(said) - taken)
     return 1 if said is None else int(said)
 
 

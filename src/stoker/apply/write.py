@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from stoker.apply.changes import Action, Change
-from stoker.apply.fields import value_at
+from stoker.apply.fields import applied_fields, leaves, value_at
 from stoker.errors import StokerError, UnsafeError
 from stoker.kube.api_errors import ConflictError
 from stoker.kube.cluster import FIELD_MANAGER, Cluster
@@ -44,7 +44,8 @@ def carry_out(cluster: Cluster, change: Change, live: Object | None) -> Object:
         await_gone(cluster, change.ref, uid)
         return cluster.apply(wanted)
     if change.forced and live is not None:
-        paths = [c.path for c in change.fields]
+        applied = applied_fields(change.after or {"metadata": {}}, FIELD_MANAGER)
+        paths = list(leaves(applied[1])) if applied else [c.path for c in change.fields]
         return force_over(
             cluster, live, lambda _: wanted, same=lambda now: all(value_at(now, p) == value_at(live, p) for p in paths)
         )  # fmt: skip

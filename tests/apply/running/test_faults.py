@@ -52,6 +52,9 @@ def test_requests_that_are_never_answered_are_sent_again(
             request.extensions["timeout"] = {"connect": 5.0, "read": 2.0, "write": 5.0, "pool": 30.0}
             return self.inner.handle_request(request)
 
+        def close(self) -> None:
+            self.inner.close()
+
     stoker("lab", "fault", "api-timeout", "--value", 0.05, "--state", state)
     try:
         with open_cluster(
@@ -79,8 +82,12 @@ class Flaky(httpx2.BaseTransport):
             cut = request.method != "GET" and self.count % self.every == 0
         if cut:
             response.read()
+            response.close()
             raise httpx2.ReadError("the connection was cut")
         return response
+
+    def close(self) -> None:
+        self.inner.close()
 
 
 def test_answers_that_are_lost_do_no_harm(cluster: Cluster, kubeconfig: Path, kubectl: Kubectl) -> None:
@@ -120,6 +127,9 @@ def test_a_server_that_is_gone_ends_in_one_error_and_the_next_run_goes_on(
             if self.left < 0:
                 raise httpx2.ConnectError("no route to host")
             return self.inner.handle_request(request)
+
+        def close(self) -> None:
+            self.inner.close()
 
     with (
         open_cluster(
