@@ -79,7 +79,7 @@ class RunningLab:
         client = ServingClient(
             lambda: self.lab.clock.seconds(),  # noqa: PLW0108  # the lab comes later
             options.speed,
-            held=signals.open_requests.update,
+            held=signals.set_open,
         )
         lab = self._lab = assemble(
             state.database,

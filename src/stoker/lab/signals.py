@@ -12,14 +12,13 @@ class LateSignals:
 
     Attributes:
         monitoring: who answers queries.
-        open_requests: what each rule holds and is answering, see `stoker.lab.serving.contract.Held`.
         backlogs: messages that wait in queues of emulated brokers, by ``kind/queue`` as ``kafka/documents``; of others no
             broker answers.
     """
 
     def __init__(self) -> None:
         self.monitoring: Signals = Silence()
-        self.open_requests: dict[str, int] = {}
+        self._open: dict[str, int] = {}
         self.backlogs: dict[str, float] = {}
 
     def prometheus(self, server: str, query: str) -> Answer | None:
@@ -30,11 +29,11 @@ class LateSignals:
         return self.monitoring.queue(kind, metadata) if messages is None else Answer(value=messages)
 
     def set_open(self, counts: dict[str, int]) -> None:
-        """What is open now; whatever is not named has nothing open."""
-        self.open_requests = counts
+        """What rules hold and are answering now (`stoker.lab.serving.contract.Held`); whatever is not named has nothing open."""
+        self._open = counts
 
     def requests(self, name: str) -> float:
-        return float(self.open_requests.get(name, 0))
+        return float(self._open.get(name, 0))
 
 
 def _queue_name(metadata: Mapping[str, str]) -> str:
