@@ -341,22 +341,35 @@ def _newest(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _incident(results: list[dict[str, Any]], source: str) -> dict[str, Any] | None:
-    """The synthetic saturation of week 4, as its gate saw it."""
-    page = next((one for one in reversed(results) if one["id"] == "week-4/page-arrives"), None)
+    """The synthetic saturation of week 4, by what its gates saw."""
+    newest = {result["id"]: result for result in results}
+    page, end = newest.get("week-4/page-arrives"), newest.get("week-4/page-resolves")
     if page is None:
         return None
-    measured = page["measured"]
-    return {
+    found: dict[str, Any] = {
         "what": "a KV cache filled on purpose (gate week-4/page-arrives)",
-        "alert": str(measured.get("alert") or ""),
-        "receiver": str(measured.get("receiver") or ""),
+        "receiver": str(page["measured"].get("receiver") or ""),
         "source": source,
-        **{
-            key: measured[key]
-            for key in ("injected", "saturated", "fired", "paged", "resolved")
-            if measured.get(key)
-        },
+        "injected": _seen(page, "the KV cache is being filled"),
+        "saturated": _seen(page, "above 90 %"),
+        "fired": _seen(page, "the alert fires"),
+        "paged": _seen(page, "a page was received"),
     }
+    over = None if end is None else _seen(end, "the KV cache is below 90 % again")
+    seconds = None if end is None else end["measured"].get("seconds_to_resolved")
+    if over is not None and seconds is not None:
+        found["resolved"] = over + seconds
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _seen(result: dict[str, Any], what: str) -> float | None:
+    """When a gate first saw it, in seconds since the epoch: the moment itself where it knows that, else that of its note."""
+    for one in result["evidence"]:
+        if one["what"] == what:
+            data = one.get("data") or {}
+            at = data.get("at", data.get("last_sample_above"))
+            return datetime.fromisoformat(one["at"]).timestamp() if at is None else float(at)
+    return None
 
 
 def play(stage: Stage) -> bool:
