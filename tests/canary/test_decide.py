@@ -243,7 +243,7 @@ EQUAL: dict[Metric, tuple[float, ...]] = {
 
 
 def test_an_equal_canary_is_promoted() -> None:
-    ends = _ends(WHOLE, EQUAL, 100, seed=1)
+    ends = _ends(WHOLE, EQUAL, 60, seed=1)
 
     assert 0.95 <= ends[Phase.PROMOTED]
     assert ends[Phase.ABORTED] <= WHOLE.alpha
@@ -253,7 +253,7 @@ def test_a_canary_on_the_line_everywhere_is_rarely_aborted_on_evidence() -> None
     """The worst of all canaries that should not be aborted: every criterion exactly at its margin."""
     line = {Metric.TTFT: (0.5, 0.5), Metric.ERRORS: (0.005, 0.97, 0.025), Metric.QUALITY: (0.03, 0.89, 0.08)}
     plan = replace(WHOLE, on_deadline=OnDeadline.HOLD)
-    runs = 200
+    runs = 120
 
     ends = _ends(plan, line, runs, seed=2)
 
@@ -272,7 +272,7 @@ def test_a_canary_on_the_line_everywhere_is_rarely_aborted_on_evidence() -> None
 def test_a_canary_that_is_worse_in_one_thing_is_rarely_promoted(
     worse: Mapping[Metric, tuple[float, ...]],
 ) -> None:
-    runs = 100
+    runs = 60
     ends = _ends(WHOLE, {**EQUAL, **worse}, runs, seed=3)
 
     assert ends[Phase.PROMOTED] <= WHOLE.beta + 3 * math.sqrt(WHOLE.beta * (1 - WHOLE.beta) / runs)
@@ -280,10 +280,34 @@ def test_a_canary_that_is_worse_in_one_thing_is_rarely_promoted(
 
 def test_a_canary_that_is_plainly_worse_is_aborted_at_the_first_step() -> None:
     rng = np.random.default_rng(4)
-    states = [_whole(rng, WHOLE, EQUAL | {Metric.TTFT: (0.02, 0.98)}) for _ in range(100)]
+    states = [_whole(rng, WHOLE, EQUAL | {Metric.TTFT: (0.02, 0.98)}) for _ in range(40)]
 
     assert {Phase.ABORTED} == {state.phase for state in states}
     assert {1} == {len(state.steps) for state in states}
+
+
+def test_a_canary_that_breaks_after_a_long_good_time_is_seen_soon() -> None:
+    plan = replace(PLAN, most_seconds=10_000, criteria=(Criterion(Metric.ERRORS, 0.05, least=10_000),))
+    state, _ = _run(plan, [(0, []), (1, [Shifted(5)]), *[(15 * n, [GOOD]) for n in range(1, 30)]])
+    assert Phase.RUNNING is state.phase
+
+    worse = [(15.0 * n, [Outcomes(Metric.ERRORS, (0, 12, 8))]) for n in range(30, 36)]
+    state, actions = _run(plan, worse, state)
+
+    assert isinstance(
+        actions[0], Abort
+    )  # after 2900 good pairs, of which 48 bad ones are far below the margin
+
+
+def test_traffic_that_breaks_after_a_long_good_time_is_seen_soon() -> None:
+    plan = replace(PLAN, most_seconds=10_000, criteria=(Criterion(Metric.LIVE_ERRORS, 0.05, least=10**6),))
+    good, bad = Block(Metric.LIVE_ERRORS, 50, 0, 50, 0), Block(Metric.LIVE_ERRORS, 50, 10, 50, 0)
+    state, _ = _run(plan, [(0, []), (1, [Shifted(5)]), *[(15 * n, [good]) for n in range(1, 40)]])
+    assert Phase.RUNNING is state.phase
+
+    state, actions = _run(plan, [(15.0 * n, [bad]) for n in range(40, 52)], state)
+
+    assert isinstance(actions[0], Abort)
 
 
 def test_real_traffic_decides_as_probes_do() -> None:
@@ -294,6 +318,6 @@ def test_real_traffic_decides_as_probes_do() -> None:
     )
     equal = {Metric.LIVE_ERRORS: (0.002, 0.002), Metric.LIVE_TTFT: (0.05, 0.05)}
 
-    assert 0.9 <= _ends(plan, equal, 12, seed=5)[Phase.PROMOTED]
-    assert 1.0 == _ends(plan, equal | {Metric.LIVE_ERRORS: (0.2, 0.002)}, 6, seed=6)[Phase.ABORTED]
-    assert 0.1 >= _ends(plan, equal | {Metric.LIVE_ERRORS: (0.022, 0.002)}, 10, seed=7)[Phase.PROMOTED]
+    assert 0.9 <= _ends(plan, equal, 6, seed=5)[Phase.PROMOTED]
+    assert 1.0 == _ends(plan, equal | {Metric.LIVE_ERRORS: (0.2, 0.002)}, 4, seed=6)[Phase.ABORTED]
+    assert 0.17 >= _ends(plan, equal | {Metric.LIVE_ERRORS: (0.022, 0.002)}, 6, seed=7)[Phase.PROMOTED]

@@ -15,7 +15,7 @@ from stoker.canary.rates import Totals
 
 Floats = NDArray[np.float64]
 
-RUNS = 2000
+RUNS = 1500
 # What one criterion may err at one step in a plan of five criteria and three steps, and beta.
 EACH, BETA = 0.05 / 15, 0.05
 
@@ -116,6 +116,25 @@ def test_on_the_line_signs_rarely_say_anything_even_where_the_load_swings(swing:
 
     assert _ever(bets.against_at_most(below, bets.SIGNS, 0.5), EACH) <= _upper(EACH)
     assert _ever(bets.against_at_least(above, bets.SIGNS, 0.5), BETA) <= _upper(BETA)
+
+
+def test_capital_laid_down_at_every_look_keeps_the_bound_and_sees_a_change_soon() -> None:
+    looks = np.arange(20, 801, 20) - 1
+    slower = np.where(np.arange(800) < 400, 0.1, 0.95)
+    line = _signs(np.random.default_rng(11), 0.5, 800)[:, looks]
+    breaks = _signs(np.random.default_rng(12), slower, 800)[:, looks]
+    zero = np.zeros((RUNS, 1, 2))
+
+    def capital(counts: Floats) -> Floats:
+        starts = np.concatenate([zero, counts[:, :-1]], axis=1)
+        found = [
+            bets.since(starts[:, : look + 1], counts[:, look], bets.SIGNS, 0.5) for look in range(len(looks))
+        ]
+        return np.stack(found, axis=1)
+
+    assert _ever(capital(line), EACH) <= _upper(EACH)
+    assert _median(capital(breaks), EACH) <= 20 + 3  # the change comes after look 20
+    assert _median(bets.against_at_most(breaks, bets.SIGNS, 0.5), EACH) > 20 + 15
 
 
 @pytest.mark.parametrize(

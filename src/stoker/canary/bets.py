@@ -14,8 +14,12 @@ change over time as long as each pair's mean, given those before, is at most m.
 ladder that is fixed beforehand needs the counts of outcomes only, not their order, which is why a run's whole evidence is a
 few whole numbers.
 
+A canary may break in the middle of a step. Half of the capital is bet from the beginning, the rest is laid down bit by bit at
+later looks (`since`), where it knows nothing of the good time before; deposits that are fixed beforehand keep the bound.
+
 Sources: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86 (2024), section 4 and
-its appendix on diversified bets; Shafer, "Testing by betting", JRSS A 184 (2021).
+its appendix on diversified bets; Shafer, "Testing by betting", JRSS A 184 (2021);
+deposits: Shin, Ramdas & Rinaldo, "E-detectors", NEJSDS 2 (2024), section 2.
 """
 
 from typing import Final
@@ -23,7 +27,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["DIFFERENCES", "SIGNS", "against_at_least", "against_at_most", "log_mean"]
+__all__ = ["DIFFERENCES", "SIGNS", "against_at_least", "against_at_most", "log_deposits", "log_mean", "since"]
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +56,27 @@ def against_at_most(counts: ArrayLike, outcomes: tuple[float, ...], bound: float
 def against_at_least(counts: ArrayLike, outcomes: tuple[float, ...], bound: float) -> Floats:
     """Logarithm of the capital won against "the mean outcome is at least ``bound``"; as `against_at_most`."""
     return _capital(counts, bound - np.asarray(outcomes))
+
+
+def since(starts: ArrayLike, counts: ArrayLike, outcomes: tuple[float, ...], bound: float) -> Floats:
+    """As `against_at_most`, with capital that is laid down at several looks.
+
+    Args:
+        starts: the counts at each of those looks, on the last axis but one; the first is the beginning.
+        counts: the counts now.
+        outcomes: as there.
+        bound: as there.
+    """
+    begun = np.asarray(starts, dtype=np.float64)
+    grown = np.asarray(counts, dtype=np.float64)[..., np.newaxis, :] - begun
+    return log_mean(against_at_most(grown, outcomes, bound), log_deposits(begun.shape[-2]))
+
+
+def log_deposits(count: int) -> Floats:
+    """Logarithms of the shares that are laid down at the beginning (a half) and at later looks (1/2k(k+1) at the k-th)."""
+    later = np.arange(1, count)
+    shares: Floats = np.log(np.concatenate([[0.5], 0.5 / (later * (later + 1))]))
+    return shares
 
 
 def _capital(counts: ArrayLike, gains: Floats) -> Floats:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
@@ -32,6 +33,10 @@ __all__ = [
     "order",
     "verdict",
 ]
+
+
+_MOST_STARTS: Final = 64  # looks of a step at which capital is laid down anew
+_EVERY: Final = 4  # of real traffic at every fourth only: each keeps four figures
 
 
 # --- what was seen ----------------------------------------------------------------------------------------------------
@@ -205,6 +210,9 @@ def _take(
 
 def _with_pairs(criterion: Criterion, known: Evidence | None, counts: tuple[int, ...]) -> Evidence:
     old = known.counts if known and known.counts else (0,) * len(counts)
+    looks, starts = (known.looks, known.starts) if known else (0, ())
+    if len(starts) < _MOST_STARTS:
+        starts = (*starts, old)
     total = tuple(before + new for before, new in zip(old, counts, strict=True))
     # Of signs, the claim is on the median pair: slower in more than half of them.
     outcomes, bound = (
@@ -212,7 +220,9 @@ def _with_pairs(criterion: Criterion, known: Evidence | None, counts: tuple[int,
     )
     return Evidence(
         counts=total,
-        harm=float(bets.against_at_most(total, outcomes, bound)),
+        looks=looks + 1,
+        starts=starts,
+        harm=float(bets.since(starts, total, outcomes, bound)),
         safe=float(bets.against_at_least(total, outcomes, bound)),
     )
 
@@ -230,18 +240,22 @@ def _before(state: CanaryState, metric: Metric, now: Evidence | None) -> rates.T
 
 
 def _with_block(criterion: Criterion, known: Evidence | None, block: Block, before: rates.Totals) -> Evidence:
-    old = known or Evidence(harm_logs=(0.0,) * rates.GUESSES, safe_logs=(0.0,) * rates.GUESSES)
+    old = known or Evidence(safe_logs=(0.0,) * rates.GUESSES)
+    begun = old.harm_logs
+    if old.looks % _EVERY == 0 and len(begun) < _MOST_STARTS:
+        begun = (*begun, (0.0,) * rates.GUESSES)
     new = rates.Totals(block.canary, block.canary_bad, block.stable, block.stable_bad)
     harm, safe = rates.block_evidence(new, before, criterion.margin, criterion.cluster)
-    harm, safe = harm + np.asarray(old.harm_logs), safe + np.asarray(old.safe_logs)
+    harm, safe = harm + np.asarray(begun), safe + np.asarray(old.safe_logs)
     return Evidence(
         canary=old.canary + block.canary,
         canary_bad=old.canary_bad + block.canary_bad,
         stable=old.stable + block.stable,
         stable_bad=old.stable_bad + block.stable_bad,
-        harm_logs=tuple(map(float, harm)),
+        looks=old.looks + 1,
+        harm_logs=tuple(tuple(map(float, one)) for one in harm),
         safe_logs=tuple(map(float, safe)),
-        harm=float(rates.capital(harm)),
+        harm=float(bets.log_mean(rates.capital(harm), bets.log_deposits(len(begun)))),
         safe=float(rates.capital(safe)),
     )
 

@@ -35,7 +35,10 @@ class Evidence:
     Attributes:
         counts: outcomes of pairs, in the order of `bets.SIGNS` or `bets.DIFFERENCES`; empty for rates and before any data.
         canary, canary_bad, stable, stable_bad: requests of real traffic; all 0 for pairs.
-        harm_logs, safe_logs: capital of each guess of `rates`.
+        looks: how many there were.
+        starts: of pairs, the counts at the looks at which capital against "within the margin" was laid down.
+        harm_logs: of rates, the logarithm of that capital for each such look and each guess. ``safe_logs``: of the other, for
+            each guess.
         harm, safe: logarithm of the capital against "within the margin" and against "beyond it".
     """
 
@@ -44,7 +47,9 @@ class Evidence:
     canary_bad: int = 0
     stable: int = 0
     stable_bad: int = 0
-    harm_logs: tuple[float, ...] = ()
+    looks: int = 0
+    starts: tuple[tuple[int, ...], ...] = ()
+    harm_logs: tuple[tuple[float, ...], ...] = ()
     safe_logs: tuple[float, ...] = ()
     harm: float = 0.0
     safe: float = 0.0

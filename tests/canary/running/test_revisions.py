@@ -23,9 +23,9 @@ def _traffic(shop: Shop) -> dict[str, int]:
 def test_a_bad_canary_is_aborted_and_the_stable_revision_has_everything_and_then_a_good_one(
     shop: Shop,
 ) -> None:
-    process = shop.start("--steps", "20,100", "--least", "10m", "--most", "30m")
-    assert within(120, lambda: _traffic(shop).get("v2") == 20)
-    shop.fault("slow", "--value", 8)
+    process = shop.start("--steps", "20,100", "--least", "100m", "--most", "200m")
+    assert within(120, lambda: _traffic(shop).get("v2") == 20 and len(shop.pods("v2")) == 2)
+    shop.fault("errors", "--value", 1)
 
     said, _ = process.communicate(timeout=240)
 
