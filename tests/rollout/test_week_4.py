@@ -115,9 +115,8 @@ def test_a_saturated_cache_pages_within_three_minutes(cluster: Cluster) -> None:
 
     assert Verdict.PASSED is page.verdict, told(page)
     assert 60 <= page.judgement.measured["seconds_to_page"] <= 180
-    assert ("pagerduty", "the catcher") == tuple(
-        page.judgement.measured[key] for key in ("receiver", "confirmed_by")
-    )
+    assert page.judgement.measured["receiver"] in {"pagerduty", "opsgenie"}  # whoever is faster
+    assert "the catcher" == page.judgement.measured["confirmed_by"]
     seen = [one.what for one in page.evidence]
     order = ["the KV cache is being filled", "above 90 %", "the alert fires", "a page was received"]
     assert order == [what for what in dict.fromkeys(seen) if what in order]
