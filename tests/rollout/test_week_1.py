@@ -130,7 +130,7 @@ def test_one_node_without_the_taint_is_named(lab: Cluster) -> None:
 def test_a_taint_that_nobody_tolerates_keeps_everybody_out(lab: Cluster) -> None:
     """The guide's ``dedicated=inference``, beside the one that the platform knows."""
     more = {"key": "dedicated", "value": "inference", "effect": "NoSchedule"}
-    with nodes_with(lab, lambda spec: {"taints": [*spec["taints"], more]}):
+    with nodes_with(lab, lambda spec: {"taints": [*spec.get("taints", []), more]}):
         result = week_1(lab, "tolerated")
 
     assert result.verdict is Verdict.FAILED

@@ -85,6 +85,7 @@ def only(expr: str, wait: str = "1m") -> Callable[[Object], None]:
     return change
 
 
+@pytest.mark.slow
 def test_metrics_are_there_for_every_pod_until_nothing_scrapes_them(cluster: Cluster) -> None:
     good = measured(cluster, PLATFORM, METRICS_PRESENT)
     with seeded(cluster, MONITOR, None):

@@ -20,6 +20,8 @@ from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Ref
 from stoker.kube.transport import Tries
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("fault", ["api-429", "api-500"])
 def test_a_server_that_refuses_or_fails_a_fifth_of_all_requests(

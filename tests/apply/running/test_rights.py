@@ -46,6 +46,7 @@ def account(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Itera
     kubectl("delete", "namespace", "ci", "stoker-system", "--ignore-not-found")
 
 
+@pytest.mark.slow
 def test_each_role_suffices_for_its_command(account: dict[str, Account]) -> None:
     planned = account["plan"].run("plan", GUIDE)
     assert 1 == planned.returncode, planned.stderr

@@ -70,7 +70,7 @@ def prometheus(shop: Shop) -> str:
 
 
 @pytest.fixture(scope="module")
-def traffic(shop: Shop) -> Iterator[itertools.count[int]]:
+def traffic(shop: Shop) -> Iterator["itertools.count[int]"]:
     """Users, until the module ends."""
     kubectl = kubectl_of(shop.folder)
     services = json.loads(kubectl("get", "services", "-n", "kserve", "-o", "json").stdout)["items"]

@@ -39,6 +39,7 @@ def _assert_tried(found: dict[str, int]) -> None:
         assert found.get(what, 0) > 0, (what, found)
 
 
+@pytest.mark.slow
 def test_twenty_seconds_with_two_kills_break_no_promise(tmp_path: Path) -> None:
     found = _run(tmp_path, Plan(20, seed=5, pauses=(4, 8), kills=2, writes=400))
 
