@@ -55,7 +55,9 @@ def _flat(value: Any) -> Iterable[Any]:
     if isinstance(value, list | tuple):
         return value
     if isinstance(value, dict):
-        return value.values()
+        return [
+            item for each in value.values() for item in (_flat(each) if isinstance(each, dict) else (each,))
+        ]
     return (value,)
 
 
