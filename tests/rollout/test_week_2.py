@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 _WEEK_2 = (Upgrade.SCHEDULING, Upgrade.TENANCY, Upgrade.STORAGE, Upgrade.SERVING)  # what stands by then
 _CANARY = ("canary-split", "promote", "roll-back", "both-answer")
 # Probes of kubelets have deadlines of the lab's seconds: on a busy machine a fast lab's engines would be killed by them.
-_SPEED = 15
+_SPEED = 10
 
 
 def _ready(cluster: Cluster, proof: ResolvedPlatform) -> None:
