@@ -18,7 +18,7 @@ from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object, Ref
 from stoker.kube.transport import Tries
 from stoker.rollout.evidence import GateResult, Verdict
-from stoker.rollout.gates.week_2.ready import object_of, readiness_of
+from stoker.rollout.gates.week_2.ready import readiness_of, versions_of
 from stoker.rollout.probes import sweep
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades import compile_platform
@@ -33,13 +33,13 @@ _SPEED = 10
 
 
 def _ready(cluster: Cluster, proof: ResolvedPlatform) -> None:
-    ref = object_of(proof.models["llama"])
-    for _ in range(400):
-        found = readiness_of(ref, cluster.get(ref))
-        if found.ready:
-            return
-        cluster.clock.sleep(5)
-    raise AssertionError(found.why)
+    for ref in versions_of(proof.models["llama"]):
+        for _ in range(400):
+            found = readiness_of(ref, cluster.get(ref))
+            if found.ready:
+                break
+            cluster.clock.sleep(5)
+        assert found.ready, found.why
 
 
 @contextmanager

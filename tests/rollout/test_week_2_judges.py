@@ -17,7 +17,7 @@ from stoker.rollout.gates.week_2.counting import Look, counted, sum_of
 from stoker.rollout.gates.week_2.judges import Stage, judge_answers, judge_shift, judge_split
 from stoker.rollout.gates.week_2.pair import choose_model, pair_of
 from stoker.rollout.gates.week_2.prober import Asked
-from stoker.rollout.gates.week_2.ready import ModelSeen, Readiness, readiness_of
+from stoker.rollout.gates.week_2.ready import ModelSeen, Readiness, readiness_of, versions_of
 from stoker.rollout.gates.week_2.ready import judge as judge_ready
 from stoker.rollout.gates.week_2.traffic import weights_of
 
@@ -172,6 +172,17 @@ def test_models_are_ready_and_answer(seen: ModelSeen, verdict: Verdict, words: s
             False,
             "PredictorNotReady: no runtime",
         ),
+        (
+            "InferenceService",
+            {
+                "conditions": [
+                    {"type": "Ready", "status": "True"},
+                    {"type": "CanaryPredictorReady", "status": "False", "reason": "CanariesNotReady"},
+                ]
+            },
+            False,
+            "CanariesNotReady",
+        ),
         ("Deployment", {"conditions": [{"type": "Available", "status": "True"}], "observedGeneration": 2}, True, ""),
         ("Deployment", {"conditions": [{"type": "Available", "status": "True"}], "observedGeneration": 1}, False, "newest"),
         ("LLMInferenceService", {}, False, "no condition Ready"),
@@ -183,6 +194,22 @@ def test_ready_is_what_the_conditions_say(kind: str, status: Object, *, ready: b
     assert found.ready is ready
     assert why in found.why
     assert not readiness_of(Ref("x/v1", kind, "ns", "m"), None).ready
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("Standard", ["InferenceService ai-production/llama"]),
+        ("Knative", ["InferenceService ai-production/llama"]),
+        (
+            "LLMInferenceService",
+            [f"LLMInferenceService ai-production/{name}" for name in ("llama", "llama-v2")],
+        ),
+        ("Deployment", [f"Deployment ai-production/{name}" for name in ("llama", "llama-v2")]),
+    ],
+)
+def test_every_version_that_gets_requests_must_be_ready(mode: str, names: list[str]) -> None:
+    assert names == [str(ref) for ref in versions_of(platform(mode).models["llama"])]
 
 
 # --- a canary ---------------------------------------------------------------------------------------------------------
