@@ -218,18 +218,20 @@ def test_every_version_that_gets_requests_must_be_ready(mode: str, names: list[s
 @pytest.mark.parametrize(
     ("stage", "verdict", "words"),
     [
-        pytest.param(Stage("split", 10, 355, 0, (36, 36)), PASSED, "10.1% of 355 requests", id="ten percent"),
+        pytest.param(
+            Stage("split", 10, 355, 0, (36, 36)), PASSED, "by the canary, 99.9% interval", id="ten percent"
+        ),
         pytest.param(Stage("split", 10, 355, 0, (178, 178)), FAILED, "10% is not in it", id="half"),
         pytest.param(Stage("split", 10, 355, 0, (0, 0)), FAILED, "not in it", id="none"),
         pytest.param(Stage("split", 10, 355, 0, (355, 355)), FAILED, "not in it", id="all"),
-        pytest.param(Stage("split", 10, 20, 0, (2, 2)), UNCLEAR, "wider than 5.0%", id="too few"),
+        pytest.param(Stage("split", 10, 20, 0, (2, 2)), UNCLEAR, "wider than 6.0%", id="too few"),
         pytest.param(Stage("split", 10, 355, 0, (10, 60), 50), UNCLEAR, "50 requests of others", id="others"),
         pytest.param(Stage("split", 10, 0, 355), UNCLEAR, "no request was answered", id="no answers"),
         pytest.param(Stage("split", 10, why="no counters"), UNCLEAR, "no counters", id="not counted"),
     ],
 )
 def test_a_share_is_judged_by_its_interval(stage: Stage, verdict: Verdict, words: str) -> None:
-    judgement = judge_split(stage, confidence=0.99, half_width=0.05)
+    judgement = judge_split(stage, confidence=0.999, half_width=0.06)
 
     assert judgement.verdict is verdict
     assert words in judgement.reason
