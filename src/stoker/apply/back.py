@@ -6,7 +6,7 @@ from typing import Final
 
 from stoker.apply.events import Progress, Said
 from stoker.apply.inventory import Entry, Run, Touched
-from stoker.apply.look import each, look
+from stoker.apply.look import METADATA, each, look
 from stoker.apply.readiness import Readiness
 from stoker.apply.revert import carry_back
 from stoker.apply.session import session
@@ -55,7 +55,6 @@ _BY_ITSELF: Final = frozenset(
         "PodMetrics.metrics.k8s.io",
     )
 )
-_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NAMED: Final = frozenset((("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")))
 
 
@@ -238,7 +237,7 @@ def _listed(cluster: Cluster, resource: Resource) -> list[Object]:
     while True:
         params = {"limit": "500", **({"continue": token} if token else {})}
         try:
-            page = cluster.raw(resource.path(), params=params, accept=_METADATA)
+            page = cluster.raw(resource.path(), params=params, accept=METADATA)
         except ApiError as error:
             if error.code in {404, 405}:  # a kind that only says that it can be listed
                 return []

@@ -7,14 +7,18 @@ from typing import Final, TypeVar
 
 from stoker.kube.api_errors import ForbiddenError
 from stoker.kube.cluster import Cluster
+from stoker.kube.discovery import Resource
 from stoker.kube.refs import Object, Ref, ref_of
 from stoker.upgrades.objects import MANAGED_BY
 
-__all__ = ["LABEL", "THREADS", "each", "look"]
+__all__ = ["LABEL", "METADATA", "THREADS", "each", "look"]
 
 THREADS: Final = 8
 LABEL: Final = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 _LIST_FROM: Final = 4  # objects of a kind from which one list is cheaper than single reads
+
+_NAMES_FOR_EACH: Final = 10  # names in a list that cost as much as one single read
+METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -43,18 +47,43 @@ def look(cluster: Cluster, refs: Collection[Ref]) -> dict[Ref, Object]:
     for ref in dict.fromkeys(refs):
         if cluster.resources.of(ref) is not None:
             kinds[ref.api_version, ref.kind].append(ref)
+    many = [wanted for wanted in kinds.values() if len(wanted) >= _LIST_FROM]
     found: dict[Ref, Object] = {}
-    many = [kind for kind, wanted in kinds.items() if len(wanted) >= _LIST_FROM]
-    for listed in each(lambda kind: _list(cluster, *kind), many):
-        found.update((ref_of(obj), obj) for obj in listed)
-    wanted = [ref for refs_of_kind in kinds.values() for ref in refs_of_kind]
-    rest = [ref for ref in wanted if ref not in found]
+    rest = [ref for wanted in kinds.values() if len(wanted) < _LIST_FROM for ref in wanted]
+    for listed, unknown in each(lambda wanted: _listed(cluster, wanted), many):
+        found |= listed
+        rest += unknown
     found |= {ref: obj for ref, obj in zip(rest, each(cluster.get, rest), strict=True) if obj is not None}
-    return {ref: found[ref] for ref in wanted if ref in found}
+    return found
 
 
-def _list(cluster: Cluster, api_version: str, kind: str) -> list[Object]:
+def _listed(cluster: Cluster, wanted: list[Ref]) -> tuple[dict[Ref, Object], list[Ref]]:
+    """What a list of one kind has of ``wanted``, and what still has to be read one by one."""
+    resource = cluster.resource(wanted[0])
     try:
-        return cluster.objects(api_version, kind, labels=LABEL)
-    except ForbiddenError:
-        return []  # perhaps single objects may be read; if not, that error names what is missing
+        ours = cluster.objects(resource.api_version, resource.kind, labels=LABEL)
+        names = set(wanted)
+        found = {ref: obj for obj in ours if (ref := ref_of(obj)) in names}
+        missing = [ref for ref in wanted if ref not in found]
+        if len(missing) < _LIST_FROM:
+            return found, missing
+        there = _names(cluster, resource, at_most=_NAMES_FOR_EACH * len(missing))
+    except ForbiddenError:  # perhaps single objects may be read; if not, that error names what is missing
+        return {}, wanted
+    return found, [ref for ref in missing if there is None or (ref.namespace, ref.name) in there]
+
+
+def _names(cluster: Cluster, resource: Resource, *, at_most: int) -> set[tuple[str, str]] | None:
+    """Namespaces and names of every object of a kind; None where there are so many that single reads are cheaper."""
+    found: set[tuple[str, str]] = set()
+    token = ""
+    while True:
+        params = {"limit": str(min(500, at_most)), **({"continue": token} if token else {})}
+        page = cluster.raw(resource.path(), params=params, accept=METADATA)
+        for item in page.get("items") or []:
+            found.add((item["metadata"].get("namespace") or "", item["metadata"]["name"]))
+        token = (page.get("metadata") or {}).get("continue") or ""
+        if not token:
+            return found
+        if len(found) >= at_most:
+            return None

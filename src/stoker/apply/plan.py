@@ -75,7 +75,8 @@ def plan_changes(
     platform_name = name or (platform.spec.name if platform else "")
     items = ordered(objects)
     refs = {id(item): ref_of(item.object) for item in items}
-    strays = [e for e in entries if e.platform == platform_name and e.ref not in set(refs.values())]
+    named = set(refs.values())
+    strays = [e for e in entries if e.platform == platform_name and e.ref not in named]
     live = look(cluster, [*refs.values(), *(entry.ref for entry in strays)])
     seen = _Look(
         cluster,

@@ -68,6 +68,9 @@ def apply(
         ),
     ] = False,
     delete_crds: Annotated[bool, typer.Option("--delete-crds", help="--prune may delete CRDs.")] = False,
+    delete_changed: Annotated[
+        bool, typer.Option("--delete-changed", help="--prune may delete objects that others have changed.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Each wave stands before the next begins.")
     ] = True,
@@ -98,7 +101,7 @@ def apply(
     seconds = seconds_of("--timeout", timeout) or 0.0
     platform, objects = wanted(file)
     with the_cluster(context, kubeconfig) as cluster:
-        spared = Spared(delete_claims, delete_crds, delete_namespaces)
+        spared = Spared(delete_claims, delete_crds, delete_namespaces, delete_changed)
         plan = make_plan(cluster, platform, objects, take=take, replace=replace, upgrade=upgrade, prune=prune)
         if output is Output.TEXT:
             print_plan(out(), plan)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stoker.cli.beside import beside
 from stoker.cli.choices import one_of
 from stoker.cli.cluster import ContextOption, KubeconfigOption, the_cluster
 from stoker.cli.output import Output, OutputOption, out, print_json
@@ -175,9 +176,10 @@ def _plan(
     from stoker.cli.capacity import capacity_of, print_capacity
     from stoker.cli.plan_text import print_plan
 
-    with the_cluster(context, kubeconfig) as cluster:
-        found = make_plan(cluster, platform, objects, **options)
-    fits = capacity_of(platform, [item.object for item in objects], at)
+    with beside(lambda: capacity_of(platform, [item.object for item in objects], at)) as placed:
+        with the_cluster(context, kubeconfig) as cluster:
+            found = make_plan(cluster, platform, objects, **options)
+        fits = placed()
     if output is Output.JSON:
         print_json(plan_document(found) | {"file": file, "capacity": _capacity(fits, at)})
     else:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.apply.running.things import Kubectl, theirs
-from tests.lab.running.conftest import stoker
+from tests.apply.running.things import Kubectl, stoker, theirs
 
 from stoker.kube.cluster import Cluster, open_cluster
 

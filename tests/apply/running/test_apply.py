@@ -1,5 +1,8 @@
 """Plan, apply and take back, on a cluster in which a user has things already."""
 
+from pathlib import Path
+
+import httpx2
 import pytest
 from tests.apply.running.things import (
     REPLACE,
@@ -13,6 +16,7 @@ from tests.apply.running.things import (
     state_of,
     wanted,
 )
+from tests.apply.running.victim import transport
 
 from stoker.apply.asked import Allowed, parse_takes
 from stoker.apply.back import plan_rollback, plan_uninstall, rollback, uninstall
@@ -23,7 +27,7 @@ from stoker.apply.run import apply_plan
 from stoker.apply.store import Store
 from stoker.apply.undo import Spared, UndoKind
 from stoker.errors import UnsafeError
-from stoker.kube.cluster import Cluster
+from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Ref
 from stoker.upgrades.objects import Emitted, Upgrade, Wave
 
@@ -132,7 +136,7 @@ def test_apply_brings_everything_about_and_a_second_one_finds_nothing_to_do(
         "get", "configmap", "settings", "-n", "theirs"
     )["data"]
     assert 9 == kubectl.json("get", "priorityclass", "ours-and-theirs")["value"]
-    kubectl("rollout", "status", "deployment/engine", "-n", "ours", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/engine", "-n", "ours", "--timeout=300s")
     assert () == planned(cluster).changed
     done = apply_plan(cluster, planned(cluster))
     assert (0, True) == (done.run, done.is_complete)
@@ -170,7 +174,7 @@ def test_uninstall_leaves_the_cluster_as_it_was_found(cluster: Cluster, kubectl:
     done = uninstall(cluster)
 
     assert not [step for step in done.steps if step.kind is UndoKind.LEAVE]
-    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=60s")
+    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=300s")
     assert before == state_of(kubectl)
 
 
@@ -300,3 +304,26 @@ def test_values_of_secrets_are_neither_shown_nor_recorded(cluster: Cluster, kube
         for value in ("old-hunter2", "new-hunter2", "third-hunter2"):
             assert value not in text
             assert base64.b64encode(value.encode()).decode() not in text
+
+
+def test_each_object_that_may_change_is_asked_about_once(cluster: Cluster, kubeconfig: Path) -> None:
+    class Counting(httpx2.BaseTransport):
+        def __init__(self, inner: httpx2.BaseTransport) -> None:
+            self.inner, self.asked = inner, list[str]()
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            if request.method == "PATCH":
+                self.asked.append(request.url.path)
+            return self.inner.handle_request(request)
+
+        def close(self) -> None:
+            self.inner.close()
+
+    applied(cluster, [wanted()[0], *wanted()[2:5]])
+    counting = Counting(transport(kubeconfig))
+    changed = emitted(Wave.POLICY, config_map("new-0", "ours", n="other"))
+    with open_cluster(kubeconfig=str(kubeconfig), transport=counting) as counted:
+        plan = planned(counted, [wanted()[0], *wanted()[3:5], changed])
+
+    assert 1 == len(plan.changed)
+    assert ["/api/v1/namespaces/ours/configmaps/new-0"] == counting.asked

@@ -9,9 +9,8 @@ import httpx2
 import pytest
 from tests.apply.running.test_apply import planned
 from tests.apply.running.test_killed import without_record
-from tests.apply.running.things import Kubectl, state_of
+from tests.apply.running.things import Kubectl, state_of, stoker
 from tests.apply.running.victim import transport
-from tests.lab.running.conftest import stoker
 
 from stoker.apply.back import uninstall
 from stoker.apply.run import apply_plan
@@ -37,7 +36,7 @@ def test_a_server_that_refuses_or_fails_a_fifth_of_all_requests(
 
     assert () == planned(cluster).changed
     uninstall(cluster)
-    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=60s")
+    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=300s")
     assert before == state_of(kubectl)
 
 
@@ -111,7 +110,7 @@ def test_answers_that_are_lost_do_no_harm(cluster: Cluster, kubeconfig: Path, ku
     assert done.is_complete
     assert () == planned(cluster).changed
     uninstall(cluster)
-    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=60s")
+    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=300s")
     assert before == state_of(kubectl)
 
 
@@ -185,7 +184,7 @@ def test_never_two_runs_at_once(cluster: Cluster, kubeconfig: Path, kubectl: Kub
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    ends = [process.communicate(timeout=600) for process in both]
+    ends = [process.communicate(timeout=1800) for process in both]
 
     codes = sorted(process.returncode for process in both)
     refused = [err for _, err in ends if "is running" in err]

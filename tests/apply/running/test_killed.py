@@ -25,7 +25,7 @@ def run(kubeconfig: Path, command: str, at: int, moment: str) -> int:
     """Exit code of a run that kills itself at a request."""
     done = subprocess.run(
         [sys.executable, victim.__file__, str(kubeconfig), command, str(at), moment],
-        capture_output=True, text=True, check=False, timeout=600, cwd=REPOSITORY,
+        capture_output=True, text=True, check=False, timeout=1800, cwd=REPOSITORY,
         env={"PYTHONPATH": f"{REPOSITORY}/src:{REPOSITORY}", "PATH": "/usr/bin:/bin", "HOME": "/nowhere"},
     )  # fmt: skip
     assert done.returncode in {0, -signal.SIGKILL}, done.stderr
@@ -58,7 +58,7 @@ def check(
     }
 
     assert 0 == run(kubeconfig, "uninstall", _NEVER, "unsent")
-    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=60s")
+    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=300s")
     assert before == state_of(kubectl)
 
 
@@ -79,7 +79,7 @@ def test_an_uninstall_that_was_killed_is_gone_on_with(
 
     assert 0 == run(kubeconfig, "uninstall", _NEVER, "unsent")
 
-    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=60s")
+    kubectl("wait", "--for=delete", "namespace/stoker-system", "--timeout=300s")
     assert before == state_of(kubectl)
     assert cluster.context
 

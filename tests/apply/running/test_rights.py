@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.apply.running.things import Kubectl
+from tests.apply.running.things import Kubectl, stoker
 from tests.conftest import REPOSITORY
-from tests.lab.running.conftest import stoker
 
 from stoker.apply.rights import COMMANDS, KINDS
 from stoker.kube.cluster import open_cluster

@@ -5,10 +5,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.lab.running.conftest import STOKER
+
 from stoker.kube.refs import Object
 from stoker.upgrades.objects import Emitted, Upgrade, Wave
 
-__all__ = ["TAKES", "Kubectl", "emitted", "state_of", "theirs", "wanted"]
+__all__ = ["REPLACE", "TAKES", "Kubectl", "emitted", "state_of", "stoker", "theirs", "wanted"]
 
 TAKES = (
     "ConfigMap/theirs/settings:.data.level",
@@ -17,6 +19,12 @@ TAKES = (
 REPLACE = ("PriorityClass/ours-and-theirs",)
 _SERVERS = ("resourceVersion", "uid", "creationTimestamp", "generation")
 _KINDS = "namespaces,configmaps,serviceaccounts,deployments,priorityclasses,resourcequotas,networkpolicies,secrets,leases"
+
+
+def stoker(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command line, with patience: many labs may run beside this one."""
+    command = [str(STOKER), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=check, timeout=900)
 
 
 class Kubectl:
@@ -28,7 +36,7 @@ class Kubectl:
     def __call__(self, *arguments: object, body: Any = None, check: bool = True) -> str:
         text = None if body is None else json.dumps(body)
         command = ["kubectl", "--kubeconfig", str(self.kubeconfig), *map(str, arguments)]
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=600)
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout + ("" if check else done.stderr)
 
