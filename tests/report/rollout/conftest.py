@@ -22,7 +22,7 @@ def small() -> Evidence:
     return read_evidence(SMALL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its loop runs for as long: no `asyncio.run` of other modules meanwhile
 def browser() -> Iterator[Browser]:
     """Debian's Chromium: no browser is downloaded."""
     program = shutil.which("chromium")
