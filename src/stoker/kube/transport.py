@@ -28,12 +28,14 @@ class Tries:
 
     Attributes:
         within: wall seconds from the first try; later nothing is sent again.
+        unseen: the same, for a server that has not answered once: its address is more likely wrong than it is restarting.
         first, most: wall seconds between tries, doubled from first to most, each shortened at random by up to a half so that
             clients which failed together do not come back together.
         unsure: tries at most of a request that met 500, which the server may well answer for ever.
     """
 
     within: float = 30.0
+    unseen: float = 3.0
     first: float = 0.1
     most: float = 5.0
     unsure: int = 4
@@ -47,6 +49,7 @@ class Sender:
         client: carries the credentials.
         server: for messages.
         told: what is said to the user while it waits, such as "the server is busy: again in 1 s".
+        answered: whether the server has answered anything yet.
     """
 
     client: httpx2.Client
@@ -56,6 +59,7 @@ class Sender:
     sleep: Callable[[float], None] = time.sleep
     elapsed: Callable[[], float] = time.monotonic
     chance: random.Random = field(default_factory=random.Random)
+    answered: bool = False
 
     def send(
         self,
@@ -89,12 +93,14 @@ class Sender:
                 # Where no connection came about, nothing was done.
                 again = repeatable or isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
             else:
+                self.answered = True
                 if response.is_success:
                     return response
                 problem = self._refusal(method, path, response)
                 again = self._may_repeat(problem, repeatable=repeatable, tried=tried)
                 wait = problem.retry_after
-            left = self.tries.within - (self.elapsed() - began)
+            within = self.tries.within if self.answered else min(self.tries.unseen, self.tries.within)
+            left = within - (self.elapsed() - began)
             delay = max(wait or 0.0, pause * (1.0 - self.chance.random() / 2))
             if not again or delay > left:
                 raise self._final(problem, tried) from problem

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from tests.conftest import REPOSITORY
 from tests.lab.running.conftest import stoker
 from tests.lab.running.python_client import api_of, until
 
@@ -56,12 +57,13 @@ class Operator:
     def start(self) -> None:
         before = len(self.lines("started"))
         environment = {
-            **os.environ, "KUBECONFIG": str(self.state / "kubeconfig"), "HOME": str(self.state), "BOXES_LOG": str(self.log)
+            **os.environ, "KUBECONFIG": str(self.state / "kubeconfig"), "HOME": str(self.state), "BOXES_LOG": str(self.log),
+            "PYTHONPATH": str(REPOSITORY),
         }  # fmt: skip
         with (self.log.parent / "kopf.log").open("ab") as output:
             self.process = subprocess.Popen(
                 [Path(sys.executable).parent / "kopf", "run", "--standalone", "-n", "default", "-m", "tests.lab.running.operator_of_boxes"],
-                env=environment, cwd=Path(__file__).parents[3], stdout=output, stderr=output,
+                env=environment, cwd=REPOSITORY, stdout=output, stderr=output,
             )  # fmt: skip
         assert until(lambda: len(self.lines("started")) > before), self.said()
 
