@@ -18,7 +18,7 @@ from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object, Ref
 from stoker.kube.transport import Tries
 from stoker.rollout.evidence import GateResult, Verdict
-from stoker.rollout.gates.week_2.ready import object_of, readiness_of
+from stoker.rollout.gates.week_2.ready import readiness_of, versions_of
 from stoker.rollout.probes import sweep
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades import compile_platform
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.slow
 _WEEK_2 = (Upgrade.SCHEDULING, Upgrade.TENANCY, Upgrade.STORAGE, Upgrade.SERVING)  # what stands by then
 _CANARY = ("canary-split", "promote", "roll-back", "both-answer")
 # Probes of kubelets have deadlines of the lab's seconds: on a busy machine a fast lab's engines would be killed by them.
-_SPEED = 15
+_SPEED = 10
 
 
 def _ready(cluster: Cluster, proof: ResolvedPlatform) -> None:
-    ref = object_of(proof.models["llama"])
-    for _ in range(400):
-        found = readiness_of(ref, cluster.get(ref))
-        if found.ready:
-            return
-        cluster.clock.sleep(5)
-    raise AssertionError(found.why)
+    for ref in versions_of(proof.models["llama"]):
+        for _ in range(400):
+            found = readiness_of(ref, cluster.get(ref))
+            if found.ready:
+                break
+            cluster.clock.sleep(5)
+        assert found.ready, found.why
 
 
 @contextmanager
@@ -113,7 +113,14 @@ def changed(cluster: Cluster, ref: Ref, patch: Object) -> Iterator[None]:
     try:
         yield
     finally:
-        cluster.patch(ref, {"spec": {key: found["spec"].get(key) for key in patch}})
+        cluster.patch(
+            ref, {"spec": {key: _back(found["spec"].get(key), value) for key, value in patch.items()}}
+        )
+
+
+def _back(old: Any, new: Any) -> Any:
+    """A merge patch takes nothing out that it does not name."""
+    return {**dict.fromkeys(new), **old} if isinstance(old, dict) and isinstance(new, dict) else old
 
 
 def _route(stable: int, canary: int) -> list[Object]:
@@ -133,7 +140,7 @@ def service(name: str) -> Ref:
 
 def test_wrong_weights_are_measured(lab: Cluster) -> None:
     with changed(lab, _ROUTE, {"rules": _route(50, 50)}):
-        results = all_of(lab, _PLAIN, on="platform")
+        results = all_of(lab, _PLAIN, canary="platform")
         after = lab.get(_ROUTE)
 
     assert results["canary-split"].verdict is Verdict.FAILED
@@ -162,7 +169,7 @@ def test_a_route_that_takes_the_traffic_away_fails_split_and_promotion(lab: Clus
     lab.clock.sleep(30)  # creation times have whole seconds
     lab.create({**bare, "metadata": {"name": "llama", "namespace": "ai-production"}})
     try:
-        results = all_of(lab, _PLAIN, on="platform")
+        results = all_of(lab, _PLAIN, canary="platform")
     finally:
         lab.delete(theirs)
 
@@ -175,7 +182,7 @@ def test_a_route_that_takes_the_traffic_away_fails_split_and_promotion(lab: Clus
 def test_a_version_that_does_not_answer_fails(lab: Cluster) -> None:
     nowhere = [{"name": "http", "port": 80, "targetPort": 9, "protocol": "TCP"}]
     with changed(lab, service("llama-v2"), {"ports": nowhere}):
-        results = all_of(lab, _PLAIN, on="platform", requests_after=10)
+        results = all_of(lab, _PLAIN, canary="platform", requests_after=10)
 
     assert results["both-answer"].verdict is Verdict.FAILED
     assert "requests failed, first" in results["both-answer"].judgement.reason
@@ -298,7 +305,7 @@ _RUN_AND_STOP = """
     with open_cluster(kubeconfig=sys.argv[1]) as cluster:
         gate = next(one for one in GATES if one.id == "week-2/canary-split")
         proof = platform("Deployment")
-        settings = {**gate.settings, "on": sys.argv[3]}
+        settings = {**gate.settings, "canary": sys.argv[3]}
         probes = Probes(cluster, "stopped")
         print(run_gate(gate, Context(cluster, proof, settings, random.Random(0), probes, tell=tell)).judgement.reason)
 """

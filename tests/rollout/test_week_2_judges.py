@@ -17,7 +17,7 @@ from stoker.rollout.gates.week_2.counting import Look, counted, sum_of
 from stoker.rollout.gates.week_2.judges import Stage, judge_answers, judge_shift, judge_split
 from stoker.rollout.gates.week_2.pair import choose_model, pair_of
 from stoker.rollout.gates.week_2.prober import Asked
-from stoker.rollout.gates.week_2.ready import ModelSeen, Readiness, readiness_of
+from stoker.rollout.gates.week_2.ready import ModelSeen, Readiness, readiness_of, versions_of
 from stoker.rollout.gates.week_2.ready import judge as judge_ready
 from stoker.rollout.gates.week_2.traffic import weights_of
 
@@ -172,6 +172,17 @@ def test_models_are_ready_and_answer(seen: ModelSeen, verdict: Verdict, words: s
             False,
             "PredictorNotReady: no runtime",
         ),
+        (
+            "InferenceService",
+            {
+                "conditions": [
+                    {"type": "Ready", "status": "True"},
+                    {"type": "CanaryPredictorReady", "status": "False", "reason": "CanariesNotReady"},
+                ]
+            },
+            False,
+            "CanariesNotReady",
+        ),
         ("Deployment", {"conditions": [{"type": "Available", "status": "True"}], "observedGeneration": 2}, True, ""),
         ("Deployment", {"conditions": [{"type": "Available", "status": "True"}], "observedGeneration": 1}, False, "newest"),
         ("LLMInferenceService", {}, False, "no condition Ready"),
@@ -185,24 +196,42 @@ def test_ready_is_what_the_conditions_say(kind: str, status: Object, *, ready: b
     assert not readiness_of(Ref("x/v1", kind, "ns", "m"), None).ready
 
 
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("Standard", ["InferenceService ai-production/llama"]),
+        ("Knative", ["InferenceService ai-production/llama"]),
+        (
+            "LLMInferenceService",
+            [f"LLMInferenceService ai-production/{name}" for name in ("llama", "llama-v2")],
+        ),
+        ("Deployment", [f"Deployment ai-production/{name}" for name in ("llama", "llama-v2")]),
+    ],
+)
+def test_every_version_that_gets_requests_must_be_ready(mode: str, names: list[str]) -> None:
+    assert names == [str(ref) for ref in versions_of(platform(mode).models["llama"])]
+
+
 # --- a canary ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("stage", "verdict", "words"),
     [
-        pytest.param(Stage("split", 10, 355, 0, (36, 36)), PASSED, "10.1% of 355 requests", id="ten percent"),
+        pytest.param(
+            Stage("split", 10, 355, 0, (36, 36)), PASSED, "by the canary, 99.9% interval", id="ten percent"
+        ),
         pytest.param(Stage("split", 10, 355, 0, (178, 178)), FAILED, "10% is not in it", id="half"),
         pytest.param(Stage("split", 10, 355, 0, (0, 0)), FAILED, "not in it", id="none"),
         pytest.param(Stage("split", 10, 355, 0, (355, 355)), FAILED, "not in it", id="all"),
-        pytest.param(Stage("split", 10, 20, 0, (2, 2)), UNCLEAR, "wider than 5.0%", id="too few"),
+        pytest.param(Stage("split", 10, 20, 0, (2, 2)), UNCLEAR, "wider than 6.0%", id="too few"),
         pytest.param(Stage("split", 10, 355, 0, (10, 60), 50), UNCLEAR, "50 requests of others", id="others"),
         pytest.param(Stage("split", 10, 0, 355), UNCLEAR, "no request was answered", id="no answers"),
         pytest.param(Stage("split", 10, why="no counters"), UNCLEAR, "no counters", id="not counted"),
     ],
 )
 def test_a_share_is_judged_by_its_interval(stage: Stage, verdict: Verdict, words: str) -> None:
-    judgement = judge_split(stage, confidence=0.99, half_width=0.05)
+    judgement = judge_split(stage, confidence=0.999, half_width=0.06)
 
     assert judgement.verdict is verdict
     assert words in judgement.reason

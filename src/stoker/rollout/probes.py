@@ -8,6 +8,7 @@ the next run's sweep.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +23,9 @@ __all__ = ["CHANGED_LABEL", "PROBE_LABEL", "Probes", "sweep"]
 PROBE_LABEL: Final = "stoker.dev/gate-run"
 CHANGED_LABEL: Final = "stoker.dev/gate-changed"
 _BACK: Final = "stoker.dev/gate-back"  # annotation: the merge patch that puts an object back
+# Kinds whose objects own pods: deleted in the foreground they are there until the pods are gone.
+_OWNERS: Final = frozenset(("InferenceService", "LLMInferenceService", "Deployment", "Job"))
+_GOING: Final = 60.0  # seconds of the wall that are waited for them; a live engine may drain for minutes
 _LIFE: Final = 3600  # seconds of a probe pod at most
 # Kinds that gates make, owners first, so that nothing is made anew while it is swept.
 _KINDS: Final = (
@@ -57,6 +61,7 @@ class Probes:
     _made: list[tuple[Ref, str]] = field(default_factory=list)
     _unsure: set[Ref] = field(default_factory=set)
     _undo: list[tuple[str, Callable[[], object]]] = field(default_factory=list)
+    _going: list[tuple[Ref, str]] = field(default_factory=list)
 
     def create(self, obj: Object) -> Object:
         """Create it, labelled; pods get an end.
@@ -111,7 +116,8 @@ class Probes:
     def clean(self) -> bool:
         """Put everything back; False where something is left, which `left` names.
 
-        An interruption waits until that is done.
+        An interruption waits until that is done. What controllers made of an object goes with it; the next gate may need
+        its room, so that is waited for, a while.
         """
         interrupted = False
         while True:
@@ -132,9 +138,23 @@ class Probes:
         for made in reversed(self._made):
             if _succeeds(lambda made=made: remove(self.cluster, *made)):  # type: ignore[misc]
                 self._made = [one for one in self._made if one != made]
+                if made[0].kind in _OWNERS:
+                    self._going.append(made)
         for ref in sorted(self._unsure):
             if _succeeds(lambda ref=ref: self._remove_unsure(ref)):  # type: ignore[misc]
                 self._unsure.discard(ref)
+        end = time.monotonic() + _GOING
+        while self._going and time.monotonic() < end:
+            _succeeds(self._look_at_going)
+            time.sleep(0.1 if self._going else 0)
+        self._going.clear()  # the rest is being removed: that is its controllers' business
+
+    def _look_at_going(self) -> None:
+        self._going = [
+            (ref, uid)
+            for ref, uid in self._going
+            if (found := self.cluster.get(ref)) is not None and found["metadata"]["uid"] == uid
+        ]
 
     def _remove_unsure(self, ref: Ref) -> None:
         found = self.cluster.get(ref)
@@ -155,9 +175,10 @@ def _succeeds(action: Callable[[], object]) -> bool:
 
 
 def remove(cluster: Cluster, ref: Ref, uid: str) -> None:
-    """Delete that very object; a pod without grace, for a probe has nothing to finish."""
+    """Delete that very object; a pod without grace, for a probe has nothing to finish; an owner after what it owns."""
+    propagation = "Foreground" if ref.kind in _OWNERS else "Background"
     try:
-        cluster.delete(ref, uid=uid, grace=0 if ref.kind == "Pod" else None)
+        cluster.delete(ref, uid=uid, propagation=propagation, grace=0 if ref.kind == "Pod" else None)
     except ConflictError:
         return  # another object has its name now
 

@@ -1,6 +1,5 @@
 """Real traffic through the gateway, counted by a real Prometheus: no probes, and the same decisions."""
 
-import itertools
 import json
 import shutil
 import threading
@@ -70,20 +69,19 @@ def prometheus(shop: Shop) -> str:
 
 
 @pytest.fixture(scope="module")
-def traffic(shop: Shop) -> Iterator["itertools.count[int]"]:
+def traffic(shop: Shop) -> Iterator[None]:
     """Users, until the module ends."""
     kubectl = kubectl_of(shop.folder)
     services = json.loads(kubectl("get", "services", "-n", "kserve", "-o", "json").stdout)["items"]
     address = next(
         one["spec"]["clusterIP"] for one in services if "kserve-ingress-gateway" in one["metadata"]["name"]
     )
-    stop, asked = threading.Event(), itertools.count()
+    stop = threading.Event()
     body = {"model": "llama", "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 8}
 
     def use() -> None:
         with httpx2.Client(trust_env=False, timeout=30.0) as client:
-            while not stop.wait(0.1):
-                next(asked)
+            while not stop.wait(0.2):
                 try:
                     client.post(
                         f"http://{address}/v1/chat/completions",
@@ -96,7 +94,7 @@ def traffic(shop: Shop) -> Iterator["itertools.count[int]"]:
     threads = [threading.Thread(target=use, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
-    yield asked
+    yield
     stop.set()
     for thread in threads:
         thread.join(timeout=ENDS)
@@ -108,10 +106,22 @@ def test_a_canary_that_fails_users_is_aborted_and_one_that_serves_them_is_promot
 ) -> None:
     assert within(120, lambda: len(shop.pods("v2")) == 1)
     options = ("--steps", "50,100", "--prometheus", prometheus, *_WIDE)
-    arguments = ("start", "llama", "-f", shop.platform, "--least", "20s", "--every", "45s", *options)
+    arguments = (
+        "start",
+        "llama",
+        "-f",
+        shop.platform,
+        "--least",
+        "20s",
+        "--every",
+        "45s",
+        "--most",
+        "3h",
+        *options,
+    )
     shop.fault("errors", "--value", 0.6)
 
-    said = shop.run(*arguments, expect=1)
+    said = shop.patiently(*arguments, expect=1)
 
     assert "live-errors: " in said
     assert (100, 0) == shop.weights()
@@ -119,7 +129,7 @@ def test_a_canary_that_fails_users_is_aborted_and_one_that_serves_them_is_promot
     assert evidence["canary_bad"] > 0 == evidence["stable_bad"]
 
     shop.fault("errors", "--off")
-    shop.run(*arguments, expect=0)
+    shop.patiently(*arguments, expect=0)
 
     evidence = shop.state["steps"][0]["evidence"]
     assert {"live-ttft", "live-tpot", "live-errors"} == evidence.keys()

@@ -4,10 +4,12 @@ import json
 import random
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
+import yaml
 from tests.canary.running.conftest import Shop, finish, kill, within
 from tests.lab.running.conftest import kubectl_of, stoker
 
@@ -207,3 +209,25 @@ def test_an_api_that_fails_now_and_then_changes_nothing(shop: Shop) -> None:
 
     assert 0 == code, said
     assert (100, 0) == shop.weights()
+
+
+def test_the_rights_that_are_printed_suffice_and_pods_are_reached_through_the_api_server(
+    shop: Shop, tmp_path: Path
+) -> None:
+    kubectl = kubectl_of(shop.folder)
+    role = stoker("rbac", "canary").stdout
+    kubectl("apply", "-f", "-", text=role)
+    kubectl("create", "serviceaccount", "pilot", "-n", "prod", check=False)
+    kubectl("create", "rolebinding", "pilot", "-n", "prod", "--clusterrole=stoker-canary", "--serviceaccount=prod:pilot", check=False)  # fmt: skip
+    token = kubectl("create", "token", "pilot", "-n", "prod").stdout.strip()
+    config = yaml.safe_load((shop.folder / "kubeconfig").read_text(encoding="utf-8"))
+    config["users"][0]["user"] = {"token": token}
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    pilot = replace(shop, kubeconfig=path)
+
+    said = pilot.canary("--steps", "20,100", "--reach", "proxy", expect=0)
+
+    assert "promoted" in said
+    raw = shop.state["steps"][0]["raw"]
+    assert all("error" not in pair["canary"] and "error" not in pair["stable"] for pair in raw)

@@ -67,6 +67,23 @@ def test_a_service_of_one_node_is_ready_with_its_pods_and_its_route(platform: Pl
     ]
 
 
+def test_an_engine_without_a_command_serves_the_model_by_both_its_names(platform: Platform) -> None:
+    bare = {"containers": [{"name": "main", "image": "r/vllm:1", "args": ["--max-model-len=8192"]}]}
+    platform.create(llm(template=bare, parallelism={"tensor": 2}))
+    container = platform.fetch("apps/v1/Deployment", "llm-kserve")["spec"]["template"]["spec"]["containers"][
+        0
+    ]
+
+    names = ["--served-model-name", "llama", "publishers/default/models/llama"]
+    assert [*names, "--tensor-parallel-size", "2", "--max-model-len=8192"] == container["args"]
+    own = {"containers": [{"name": "main", "image": "r/vllm:1", "command": ["vllm"], "args": ["serve", "x"]}]}
+    platform.create({**llm(template=own), "metadata": {"name": "own", "namespace": "default"}})
+    container = platform.fetch("apps/v1/Deployment", "own-kserve")["spec"]["template"]["spec"]["containers"][
+        0
+    ]
+    assert ["serve", "x"] == container["args"]
+
+
 def test_workers_make_it_a_group_of_pods(platform: Platform) -> None:
     worker = {"containers": [{"name": "main", "image": "r/a:1"}]}
     platform.create(llm(worker=worker, parallelism={"tensor": 8, "pipeline": 2}))

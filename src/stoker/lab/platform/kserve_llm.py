@@ -2,8 +2,9 @@
 
 Sources: kserve/kserve v0.20.0 pkg/controller/v1alpha2/llmisvc/{workload_single_node,workload_multi_node,workload,router,
 router_group_routing,scheduler}.go, config/llmisvcconfig/. A Deployment, or a LeaderWorkerSet where there are workers; a Service, an
-InferencePool and an HTTPRoute. Left out: presets (the template must be whole), the endpoint picker's own Deployment (its pool is
-served in turn), prefill workers, artifacts and adapters of models, scaling by variants, TLS between the parts.
+InferencePool and an HTTPRoute. Left out: presets (the template must be whole, but for the names and the parallelism that an engine
+without a command is started with), the endpoint picker's own Deployment (its pool is served in turn), prefill workers, artifacts and
+adapters of models, scaling by variants, TLS between the parts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ Object = dict[str, Any]
 
 _API, _KIND = "serving.kserve.io/v1alpha2", "LLMInferenceService"
 _POOL = "inference.networking.k8s.io/v1"
+_ENGINE = "main"
 _ROUTE = "gateway.networking.k8s.io/v1"
 _PATHS = ("/v1/completions", "/v1/chat/completions", "/v1/responses", "/v1/messages")
 _PORT = 8000
@@ -218,7 +220,7 @@ def _deployment(obj: Object) -> Object:
                 "labels": {**(spec.get("labels") or {}), **labels},
                 "annotations": dict(spec.get("annotations") or {}),
             },
-            "spec": spec.get("template") or {},
+            "spec": _started(obj),
         },
     }
     if spec.get("replicas") is not None:
@@ -233,6 +235,24 @@ def _deployment(obj: Object) -> Object:
         },
         "spec": found,
     }
+
+
+def _started(obj: Object) -> Object:
+    """The pod; an engine without a command is started by the preset's script (config-llm-template.yaml)."""
+    template: Object = obj["spec"].get("template") or {}
+    metadata = obj["metadata"]
+    name = (obj["spec"].get("model") or {}).get("name") or metadata["name"]
+    given = ["--served-model-name", name, f"publishers/{metadata['namespace']}/models/{name}"]
+    tensor = (obj["spec"].get("parallelism") or {}).get("tensor")
+    if tensor:
+        given += ["--tensor-parallel-size", str(tensor)]
+    containers = [
+        {**one, "args": [*given, *(one.get("args") or ())]}
+        if one["name"] == _ENGINE and not one.get("command")
+        else one
+        for one in template.get("containers") or ()
+    ]
+    return {**template, "containers": containers} if containers else template
 
 
 def _group_of_pods(obj: Object) -> Object:

@@ -19,11 +19,11 @@ __all__ = ["answer_seconds", "begin"]
 
 def begin(context: Context, settings: Mapping[str, Any]) -> tuple[Traffic, int]:
     """The canary to measure, and the share that it is meant to have."""
-    where = settings["on"]
+    where = settings["canary"]
     if where == "platform":
         return _declared(context)
     if where != "probe":
-        raise CannotMeasureError(f"on: {where!r} is neither probe nor platform", fix="set one of them")
+        raise CannotMeasureError(f"canary: {where!r} is neither probe nor platform", fix="set one of them")
     model = _choose(context)
     percent = int(settings["percent"])
     pair = pair_of(context.platform, model, context.probes.run, percent)
@@ -45,7 +45,7 @@ def _declared(context: Context) -> tuple[Traffic, int]:
             return traffic, model.canary.traffic_percent
     raise CannotMeasureError(
         "no model of the platform has a canary whose traffic can be shifted and put back",
-        fix="use on: probe",
+        fix="use canary: probe",
     )
 
 
@@ -61,7 +61,7 @@ def _choose(context: Context) -> ResolvedModel:
     if model is None:
         raise CannotMeasureError(
             f"no model can be run twice beside what runs: {'; '.join(why) or 'there is none'}",
-            fix="free two replicas of the smallest model, or measure a declared canary with on: platform",
+            fix="free two replicas of the smallest model, or measure a declared canary with canary: platform",
         )
     return model
 

@@ -50,7 +50,7 @@ def judge_split(stage: Stage, *, confidence: float, half_width: float) -> Judgem
     _, high = share_interval(stage.canary[1], stage.sent, confidence)
     wanted = stage.percent / 100
     share = (stage.canary[0] + stage.canary[1]) / 2 / stage.sent
-    told = f"{share:.1%} of {stage.sent} requests were answered by the canary, {confidence:.0%} interval {low:.1%} to {high:.1%}"
+    told = f"{share:.1%} of {stage.sent} requests were answered by the canary, {100 * confidence:g}% interval {low:.1%} to {high:.1%}"
     figures = {**stage.as_json(), "share": share, "interval": [low, high], "half_width": (high - low) / 2}
     if not low <= wanted <= high:
         return Judgement.failed(f"{told}: {wanted:.0%} is not in it", **figures)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import httpx2
@@ -16,9 +16,10 @@ from stoker.rollout.gate import CannotMeasureError, Context, Gate
 from stoker.rollout.gates.week_2 import answers
 from stoker.sizing.resolved import ResolvedModel
 
-__all__ = ["GATE", "ModelSeen", "Readiness", "judge", "object_of", "readiness_of"]
+__all__ = ["GATE", "ModelSeen", "Readiness", "judge", "object_of", "readiness_of", "versions_of"]
 
 _PROMPT: Final = "Reply with a short greeting."
+_CANARY: Final = "CanaryPredictorReady"
 _SHOWN: Final = 300  # letters of a body in the evidence
 # Engines that serve the Open Inference Protocol; vLLM, SGLang and TGI do not (facts: vllm/entrypoints, kserve huggingfaceserver).
 _SPEAK_V2: Final = frozenset((EngineName.HUGGINGFACE, EngineName.TRITON))
@@ -98,13 +99,29 @@ def object_of(model: ResolvedModel) -> Ref:
     return Ref("serving.kserve.io/v1beta1", "InferenceService", model.namespace, model.name)
 
 
+def versions_of(model: ResolvedModel) -> list[Ref]:
+    """As `object_of`, of every version that gets requests: a canary is an object of its own where KServe has no such field."""
+    stable = object_of(model)
+    canary = model.canary
+    if canary is None or stable.kind == "InferenceService":
+        return [stable]
+    name = f"{model.name}-{canary.name}" if stable.kind == "LLMInferenceService" else canary.workload
+    return [stable, replace(stable, name=name)]
+
+
 def readiness_of(ref: Ref, found: Object | None) -> Readiness:
-    """Ready as its conditions say: ``Ready``, or ``Available`` of a Deployment and of a group of pods."""
+    """Ready as its conditions say: ``Ready``, or ``Available`` of a Deployment and of a group of pods.
+
+    A canary that an InferenceService has in Standard mode is no part of its ``Ready`` (kserve v0.20.0 CanaryPredictorReady).
+    """
     if found is None:
         return Readiness(str(ref), ready=False, why="it is not in the cluster")
     status = found.get("status") or {}
+    conditions: dict[str, Object] = {one["type"]: one for one in status.get("conditions") or ()}
     wanted = "Available" if ref.kind in {"Deployment", "LeaderWorkerSet"} else "Ready"
-    condition: Object = next((one for one in status.get("conditions") or () if one["type"] == wanted), {})
+    condition = conditions.get(wanted, {})
+    if condition.get("status") == "True" and conditions.get(_CANARY, {}).get("status") == "False":
+        wanted, condition = _CANARY, conditions[_CANARY]
     generation, observed = found["metadata"].get("generation"), status.get("observedGeneration")
     if ref.kind == "Deployment" and observed is not None and generation is not None and observed < generation:
         return Readiness(str(ref), ready=False, why="its controller has not seen the newest version")
@@ -120,18 +137,25 @@ def readiness_of(ref: Ref, found: Object | None) -> Readiness:
 
 
 def _readiness(context: Context, model: ResolvedModel) -> Readiness:
-    ref = object_of(model)
+    """Of the first version that is not ready, or of the stable one."""
+    refs = versions_of(model)
 
-    def look() -> Readiness | None:
-        found = readiness_of(ref, context.cluster.get(ref))
-        return found if found.ready else None
+    def states() -> list[Readiness]:
+        return [readiness_of(ref, context.cluster.get(ref)) for ref in refs]
 
     if model.min_replicas == 0 and not _has_pods(context, model):
-        return Readiness(str(ref), ready=True, asleep=True)
-    found = context.until(look, within=float(context.settings["within_seconds"]), every=5)
-    found = found or readiness_of(ref, context.cluster.get(ref))
-    context.note(f"{found.what} is {'ready' if found.ready else f'not ready: {found.why}'}")
-    return found
+        return Readiness(str(refs[0]), ready=True, asleep=True)
+    last = states()
+
+    def look() -> bool | None:
+        nonlocal last
+        last = states()
+        return all(one.ready for one in last) or None
+
+    context.until(look, within=float(context.settings["within_seconds"]), every=5)
+    for one in last:
+        context.note(f"{one.what} is {'ready' if one.ready else f'not ready: {one.why}'}")
+    return next((one for one in last if not one.ready), last[0])
 
 
 def _has_pods(context: Context, model: ResolvedModel) -> bool:

@@ -96,7 +96,7 @@ class Traffic:
         else:
             raise CannotMeasureError(
                 f"the traffic of {ref} cannot be shifted and put back",
-                fix="let the gate make a pair: on: probe",
+                fix="let the gate make a pair: canary: probe",
             )
 
     def front(self) -> Endpoint:
