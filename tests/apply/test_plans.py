@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 from stoker.apply.asked import Allowed, parse_takes
 from stoker.apply.back import run_to_undo
 from stoker.apply.changes import Action, Change, RiskKind
-from stoker.apply.compare import FieldChange, differences
+from stoker.apply.compare import HIDDEN, FieldChange, differences
 from stoker.apply.fields import ABSENT, Manager
 from stoker.apply.inventory import (
     Entry,
@@ -29,7 +29,7 @@ from stoker.apply.inventory import (
 from stoker.apply.missing import missing_kind
 from stoker.apply.risks import immutable_fields, money, risks
 from stoker.apply.store import _MOST_BYTES, _pieces
-from stoker.apply.undo import Spared, UndoKind, changed_by_others, undo_entry
+from stoker.apply.undo import Spared, UndoKind, changed_by_others, undo_entry, undo_touched
 from stoker.errors import InputError
 from stoker.kube.api_errors import Cause, InvalidError
 from stoker.kube.refs import Ref, ref_of
@@ -271,3 +271,15 @@ def test_a_new_object_is_one_difference() -> None:
         (c.field or ".", c.before) for c in differences(None, config({"spec": {"a": 1}}))
     ]
     assert Path(REPOSITORY).is_dir()
+
+
+def test_a_secret_whose_values_were_not_recorded_is_left_as_it_is() -> None:
+    secret = made({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t"}, "data": {"a": "bmV3"}})
+    origin = Origin(("f:data", "f:a"), HIDDEN, HIDDEN, (Manager("them", "Update"),))
+    changed = entry_of(secret, created=False, origins=(origin,))
+
+    assert UndoKind.LEAVE == undo_entry(changed, secret, Spared()).kind
+    assert UndoKind.DELETE == undo_entry(entry_of(secret), secret, Spared()).kind
+    touched = Touched(changed.ref, "update", Wave.POLICY, secret, (origin,), None)
+    for live in (secret, None):
+        assert UndoKind.LEAVE == undo_touched(touched, live, changed, Spared()).kind

@@ -143,22 +143,19 @@ def rollback(
 
 def plan_uninstall(cluster: Cluster, *, spared: Spared | None = None) -> tuple[Undo, ...]:
     """What taking everything back would do."""
-    return _uninstall_steps(cluster, Store(cluster), spared or Spared())
+    return _all_steps(cluster, Store(cluster).entries, spared or Spared())
 
 
-def strays_undone(cluster: Cluster, store: Store, refs: Collection[Ref], spared: Spared) -> tuple[Undo, ...]:
-    """How objects that are no longer wanted are taken back."""
-    wanted = set(refs)
-    return tuple(step for step in _uninstall_steps(cluster, store, spared, wanted) if step.ref in wanted)
-
-
-def _uninstall_steps(
-    cluster: Cluster, store: Store, spared: Spared, only: Collection[Ref] | None = None
+def strays_undone(
+    cluster: Cluster, known: Mapping[Ref, Entry], refs: Collection[Ref], spared: Spared
 ) -> tuple[Undo, ...]:
-    known = store.entries
-    entries = known if only is None else {ref: entry for ref, entry in known.items() if ref in only}
+    """How objects that are no longer wanted are taken back, each that the inventory knows."""
+    return _all_steps(cluster, {ref: known[ref] for ref in refs if ref in known}, spared)
+
+
+def _all_steps(cluster: Cluster, entries: Mapping[Ref, Entry], spared: Spared) -> tuple[Undo, ...]:
     live = look(cluster, list(entries))
-    spaces = [ref for ref, entry in entries.items() if entry.created]
+    spaces = [ref for ref, entry in entries.items() if entry.created and ref in live]
     spared = replace(spared, foreign=_foreign(cluster, spaces, entries))
     steps = [undo_entry(entry, live.get(ref), spared) for ref, entry in sorted(entries.items())]
     return tuple(_keep_spaces(steps, spared))
@@ -191,7 +188,7 @@ def uninstall(
     if cluster.get(home) is None:
         return Undone(0, (), {})
     with session(cluster, "uninstall", "", progress) as run:
-        steps = _uninstall_steps(cluster, run.store, spared or Spared())
+        steps = _all_steps(cluster, run.store.entries, spared or Spared())
         mine = next((step for step in steps if step.ref == home), None)
         rest = [step for step in steps if step.ref != home]
         carry_back(run, rest, look(cluster, [step.ref for step in rest]))

@@ -17,7 +17,7 @@ __all__ = ["applied_document", "plan_document", "run_document", "summary", "undo
 
 def summary(plan: Plan) -> dict[str, int]:
     """How many objects meet what, ``none`` among them."""
-    counts = Counter(change.action.value for change in plan.changes)
+    counts = Counter(c.action.value for c in plan.changes if c.is_change or c.wanted is not None)
     return {action.value: counts[action.value] for action in Action}
 
 
@@ -32,6 +32,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "blocked": len(plan.blocked),
         "changes": [_change(change) for change in plan.changes if change.is_change],
         "no_longer_wanted": [_ref(ref) for ref in plan.strays],
+        "left": [
+            {**_ref(c.ref), "why": "; ".join(c.notes)}
+            for c in plan.changes
+            if not c.is_change and c.wanted is None
+        ],
         "money": None
         if money is None
         else {"gpus": money.gpus, "usd_per_month": money.usd_per_month, "source": money.source},

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stoker.apply.asked import Allowed, owner_hint, target
+from stoker.apply.back import strays_undone
 from stoker.apply.changes import Action, Change, Checked, Conflict, Plan
 from stoker.apply.compare import FieldChange, differences, offline_differences, stands
 from stoker.apply.fields import ABSENT, FieldPath, Manager, leaves, managers, owners, show, value_at
@@ -13,6 +14,8 @@ from stoker.apply.inventory import Entry
 from stoker.apply.look import each, look
 from stoker.apply.missing import missing_kind
 from stoker.apply.risks import HOLDS_DATA, immutable_fields, money, risks
+from stoker.apply.store import NAMESPACE
+from stoker.apply.undo import Spared, Undo, UndoKind
 from stoker.kube.api_errors import ApiError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from stoker.kube.cluster import FIELD_MANAGER, Cluster
 from stoker.kube.refs import Object, Ref, ref_of
@@ -23,6 +26,7 @@ __all__ = ["NoDryRunError", "plan_changes"]
 
 _OWNER: Final = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"(?: with subresource "([^"]*)")?')
 _TRIES: Final = 5
+_HOME: Final = Ref("v1", "Namespace", "", NAMESPACE)  # of the record: only an uninstall takes it
 _RBAC: Final = re.compile(r'cannot (\w+) resource "([^"]+)"')
 
 
@@ -51,6 +55,7 @@ def plan_changes(
     allowed: Allowed | None = None,
     entries: Collection[Entry] = (),
     prune: bool = False,
+    spared: Spared | None = None,
     offline: bool = False,
     thorough: bool = False,
 ) -> Plan:
@@ -64,6 +69,7 @@ def plan_changes(
         allowed: fields to take and objects to replace.
         entries: the inventory; what it holds of this platform and is no longer wanted is a stray.
         prune: strays are deleted, or given back to their owners.
+        spared: what else may be deleted then; a stray that is left is no change, and a note says why.
         offline: judge by managedFields, for users who may not patch: without defaults and admission.
         thorough: ask the server also about objects that surely stand as they are wanted.
 
@@ -76,7 +82,7 @@ def plan_changes(
     items = ordered(objects)
     refs = {id(item): ref_of(item.object) for item in items}
     named = set(refs.values())
-    strays = [e for e in entries if e.platform == platform_name and e.ref not in named]
+    strays = [e for e in entries if e.platform == platform_name and e.ref not in named and e.ref != _HOME]
     live = look(cluster, [*refs.values(), *(entry.ref for entry in strays)])
     seen = _Look(
         cluster,
@@ -96,7 +102,11 @@ def plan_changes(
     changes = _forgive([change or next(answers) for change in known])
     there = [entry for entry in strays if entry.ref in live]
     if prune:
-        changes += [_stray(entry, live[entry.ref]) for entry in reversed(there)]
+        inventory = {entry.ref: entry for entry in entries}
+        steps = strays_undone(cluster, inventory, [entry.ref for entry in there], spared or Spared())
+        changes += [
+            _stray(inventory[step.ref], step, live[step.ref]) for step in sorted(steps, key=_last_first)
+        ]
     changes = [replace(change, risks=risks(change)) for change in changes]
     return Plan(
         tuple(changes),
@@ -124,15 +134,36 @@ def _standing(item: Emitted, ref: Ref, live: Mapping[Ref, Object]) -> Change | N
     return replace(_base(item, ref, Action.NONE, found), after=found)
 
 
-def _stray(entry: Entry, live: Object) -> Change:
-    action = Action.DELETE if entry.created else Action.RELEASE
-    blocked = (
-        ""
-        if live["metadata"].get("uid") == entry.uid or not entry.created
-        else ("another object of that name stands there now")
-    )
+_TAKEN_BACK: Final = {
+    UndoKind.DELETE: Action.DELETE,
+    UndoKind.RECREATE: Action.DELETE,
+    UndoKind.RESTORE: Action.RELEASE,
+    UndoKind.NOTHING: Action.RELEASE,
+}
+
+
+def _last_first(step: Undo) -> int:
+    return -step.wave
+
+
+def _stray(entry: Entry, step: Undo, live: Object) -> Change:
+    notes = [f"left: {step.why}"] if step.kind is UndoKind.LEAVE else []
+    if step.kind is UndoKind.RECREATE:
+        notes.append("what ours replaced is made anew")
+    notes += [f"{field} stays: others changed it" for field in step.left]
     return Change(
-        entry.ref, action, entry.wave, entry.upgrade, live=live, blocked=blocked, reason="no longer wanted"
+        entry.ref,
+        _TAKEN_BACK.get(step.kind, Action.NONE),
+        entry.wave,
+        entry.upgrade,
+        live=live,
+        fields=tuple(
+            FieldChange(origin.path, origin.wrote, origin.before)
+            for origin in step.origins
+            if origin.before != origin.wrote
+        ),
+        notes=tuple(notes),
+        reason="no longer wanted",
     )
 
 

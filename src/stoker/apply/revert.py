@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import Any, Final
 
 from stoker.apply.changes import Action
-from stoker.apply.compare import HIDDEN
 from stoker.apply.events import Done, Said
 from stoker.apply.fields import (
     ABSENT,
@@ -90,8 +89,6 @@ def _one(run: Session, step: Undo, live: Object | None) -> Entry | None:
         made = _make(run.cluster, step.original)
         if entry is not None:
             entry = replace(entry, uid=str(made["metadata"]["uid"]), pending=False)
-        if HIDDEN in str(step.original.get("data")):
-            run.progress(Said(f"{step.ref}: its values were never recorded; set them again"))
     elif step.kind is UndoKind.RESTORE and live is not None:
         action = Action.RELEASE
         for field in put_back(run.cluster, live, step.origins, step.base):
@@ -142,7 +139,7 @@ def put_back(
     now = live
     turns: dict[Manager, list[Origin]] = defaultdict(list)
     for origin in origins:
-        if origin.before is ABSENT or origin.before in (origin.wrote, HIDDEN):
+        if origin.before is ABSENT or origin.before == origin.wrote:
             continue
         for owner in origin.owners or (Manager(_NOBODY, "Update"),):
             turns[owner].append(origin)
@@ -237,7 +234,7 @@ def _tree(value: Any) -> dict[str, Any]:
 
 def _mend(cluster: Cluster, ref: Ref, origins: Collection[Origin]) -> None:
     """Fields that nobody owned are gone with our ownership where no default brings them back: they are set again."""
-    lost = [o for o in origins if not o.owners and o.before is not ABSENT and o.before != HIDDEN]
+    lost = [o for o in origins if not o.owners and o.before is not ABSENT]
     found = cluster.get(ref) if lost else None
     if found is None:
         return

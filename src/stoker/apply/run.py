@@ -77,6 +77,8 @@ def apply_plan(
         first = plan.blocked[0]
         more = f"; and {len(plan.blocked) - 1} more" if len(plan.blocked) > 1 else ""
         raise UnsafeError(f"{first.ref}: {first.blocked}{more}; nothing was changed", fix=first.fix)
+    # What is no longer wanted and left alone is not waited for.
+    plan = replace(plan, changes=tuple(c for c in plan.changes if c.is_change or c.wanted is not None))
     if not plan.changed:
         return _stands(cluster, plan, progress=progress, timeout=timeout, wait=wait)
     with session(cluster, command, plan.platform, progress) as run:
@@ -202,7 +204,7 @@ def _touched(change: Change, live: Object | None, entry: Entry | None) -> Touche
 def _end(run: Session, changes: list[Change], spared: Spared) -> list[tuple[Ref, Action]]:
     """Delete and give back what is no longer wanted, the last wave first."""
     run.progress(Step(f"{len(changes)} objects are no longer wanted"))
-    steps = strays_undone(run.cluster, run.store, [change.ref for change in changes], spared)
+    steps = strays_undone(run.cluster, run.store.entries, [change.ref for change in changes], spared)
     carry_back(run, steps, look(run.cluster, [step.ref for step in steps]))
     return [
         (step.ref, Action.DELETE if step.kind is UndoKind.DELETE else Action.RELEASE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from stoker.apply.compare import differences
+from stoker.apply.compare import HIDDEN, differences
 from stoker.apply.fields import ABSENT, applied_fields, extract, leaves, managers, show, value_at
 from stoker.apply.inventory import Entry, Origin, Touched
 from stoker.apply.session import CONTROLLERS
@@ -81,6 +81,15 @@ _CONTROLLERS_FIELDS: Final = (
 )
 
 
+_NO_VALUES: Final = "values of Secrets are never recorded: set them yourself"
+
+
+def _hides_values(entry: Entry) -> bool:
+    return entry.ref.resource == "Secret" and (
+        entry.original is not None or any(origin.before == HIDDEN for origin in entry.origins)
+    )
+
+
 def changed_by_others(live: Object) -> tuple[str, ...]:
     """Fields of an object of ours that others, and not controllers, have set: ``manager: .field``."""
     found = [
@@ -99,6 +108,8 @@ def undo_entry(entry: Entry, live: Object | None, spared: Spared) -> Undo:
 
 
 def _undo_entry(entry: Entry, live: Object | None, spared: Spared) -> Undo:
+    if _hides_values(entry):
+        return Undo(entry.ref, UndoKind.LEAVE, _NO_VALUES, entry=entry)
     if live is None:
         if entry.original is not None:
             return Undo(entry.ref, UndoKind.RECREATE, "ours stood in its place", original=entry.original)
@@ -122,6 +133,8 @@ def undo_touched(touched: Touched, live: Object | None, now: Entry | None, spare
 
 def _undo_touched(touched: Touched, live: Object | None, now: Entry | None, spared: Spared) -> Undo:
     ref, before = touched.ref, touched.before
+    if before is not None and ref.resource == "Secret":
+        return Undo(ref, UndoKind.LEAVE, _NO_VALUES, entry=now)
     if before is None:
         if live is None:
             return Undo(ref, UndoKind.NOTHING, "it is gone")

@@ -102,7 +102,16 @@ def apply(
     platform, objects = wanted(file)
     with the_cluster(context, kubeconfig) as cluster:
         spared = Spared(delete_claims, delete_crds, delete_namespaces, delete_changed)
-        plan = make_plan(cluster, platform, objects, take=take, replace=replace, upgrade=upgrade, prune=prune)
+        plan = make_plan(
+            cluster,
+            platform,
+            objects,
+            take=take,
+            replace=replace,
+            upgrade=upgrade,
+            prune=prune,
+            spared=spared,
+        )
         if output is Output.TEXT:
             print_plan(out(), plan)
         if dry_run:

@@ -16,6 +16,7 @@ from stoker.errors import ExitCode
 
 if TYPE_CHECKING:
     from stoker.apply.changes import Plan
+    from stoker.apply.undo import Spared
     from stoker.kube.cluster import Cluster
     from stoker.sizing.resolved import ResolvedPlatform
     from stoker.upgrades.objects import Emitted
@@ -76,6 +77,7 @@ def make_plan(
     replace: list[str] | None = None,
     upgrade: list[str] | None = None,
     prune: bool = False,
+    spared: "Spared | None" = None,
     offline: bool = False,
 ) -> "Plan":
     """Plan with what the command line allows.
@@ -99,6 +101,7 @@ def make_plan(
             allowed=allowed,
             entries=Store(cluster).entries.values(),
             prune=prune,
+            spared=spared,
             offline=offline,
         )
     except NoDryRunError as error:

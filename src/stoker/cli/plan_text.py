@@ -34,6 +34,9 @@ def print_plan(console: Console, plan: Plan, *, details: bool = False) -> None:
         for change in changes:
             for line in _change(change, details=details):
                 console.print(line)
+    for change in plan.changes:
+        if not change.is_change and change.notes:
+            console.print(Text.assemble((f"  ! {change.ref}", "bold yellow"), f"  {'; '.join(change.notes)}"))
     counts = summary(plan)
     parts = [
         f"{count} {_WORDS[Action(action)]}"
@@ -46,10 +49,9 @@ def print_plan(console: Console, plan: Plan, *, details: bool = False) -> None:
     )
     _risks(console, plan)
     _money(console, plan)
-    if plan.strays and not counts[Action.DELETE] + counts[Action.RELEASE]:
-        console.print(
-            f"{len(plan.strays)} objects that Stoker applied are no longer wanted; --prune deletes them"
-        )
+    planned = {change.ref for change in plan.changes}
+    if strays := [ref for ref in plan.strays if ref not in planned]:
+        console.print(f"{len(strays)} objects that Stoker applied are no longer wanted; --prune deletes them")
     if plan.blocked:
         console.print(f"{len(plan.blocked)} cannot be done as things are", style="bold red")
 

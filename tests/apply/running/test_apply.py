@@ -249,6 +249,13 @@ def test_prune_deletes_what_we_created_gives_back_what_we_changed_and_spares_the
         settings = kubectl.json("get", "configmap", "settings", "-n", "theirs")
         assert {"level": "low", "colour": "red"} == settings["data"]
         assert ["kubectl-client-side-apply"] == [e["manager"] for e in settings["metadata"]["managedFields"]]
+        again = planned(cluster, [wanted()[0]], prune=True)
+        assert () == again.changed
+        assert {"PersistentVolume weights", "PersistentVolumeClaim ours/weights"} == {
+            str(change.ref)
+            for change in again.changes
+            if any("it holds data" in note for note in change.notes)
+        }
         spared = Spared(claims=True, namespaces=False)
         assert UndoKind.DELETE == next(
             s.kind for s in plan_uninstall(cluster, spared=spared) if s.ref.kind == "PersistentVolumeClaim"
