@@ -1,11 +1,18 @@
 """What scripts rely on: exit codes, streams, keys of the JSON output."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 from tests.cli.conftest import REPOSITORY, Run
+
+from stoker.cli.main import app
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
 LAYOUT_KEYS = {
@@ -13,27 +20,37 @@ LAYOUT_KEYS = {
 }  # fmt: skip
 
 
+def commands(command: Any, path: tuple[str, ...] = ("stoker",)) -> Iterator[tuple[str, str]]:
+    """Each command with its help, those in groups too."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(path), command.help or ""
+
+
 def test_every_command_explains_itself_with_an_example(stoker: Run) -> None:
-    listing = stoker("--help")
-    assert listing.returncode == 0
-    for command in (
-        "init",
-        "explain",
-        "schema",
-        "check",
-        "size",
-        "advise",
-        "catalog",
-        "render",
-        "components",
-        "validate",
-        "audit",
-        "rules",
-        "load",
-    ):
-        page = stoker(command, "--help")
-        assert page.returncode == 0
-        assert f"stoker {command}" in page.stdout.split("Examples", 1)[1]
+    pages = dict(commands(typer.main.get_command(app)))
+
+    assert len(pages) > 30
+    assert [] == [name for name, page in pages.items() if name not in page.partition("Examples")[2]]
+    shown = stoker("rollout", "run", "--help")
+    assert 0 == shown.returncode
+    assert "stoker rollout run" in shown.stdout.partition("Examples")[2]
+
+
+def test_a_command_loads_only_what_it_needs() -> None:
+    """Every start of `stoker` pays for what its command line imports, also one that ends in a complaint."""
+    code = "import sys, stoker.cli.main; print(*(n for n in sys.modules if n.split('.')[0] in %r or n in %r))"
+    heavy = {"pydantic", "asyncio", "lightkube", "httpx2", "numpy", "aiohttp", "yaml"}
+    rooms = {
+        f"stoker.{room}"
+        for room in ("platform", "catalog", "upgrades", "apply", "rollout", "kube", "twin", "lab")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code % (heavy, rooms)], capture_output=True, text=True, check=True
+    )
+
+    assert "" == done.stdout.strip()
 
 
 def test_the_guide_renders_and_every_yaml_file_holds_objects_only(

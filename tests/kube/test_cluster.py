@@ -195,11 +195,21 @@ def test_a_server_that_stays_broken_ends_in_one_error_with_the_number_of_tries()
 
 def test_no_connection_is_retried_until_the_time_is_up_and_no_longer() -> None:
     waits: list[float] = []
-    transport = Moody(httpx2.ConnectError("refused"))
+    transport = Moody(httpx2.Response(200), httpx2.ConnectError("refused"))
+    seen = sender(transport, waits)
+    seen.send("GET", "/x", repeatable=True)
 
     with pytest.raises(UnreachableError, match="refused"):
-        sender(transport, waits).send("POST", "/x", repeatable=False)
+        seen.send("POST", "/x", repeatable=False)
     assert 10 < sum(waits) <= 30
+
+
+def test_a_server_that_never_answered_is_given_up_soon() -> None:
+    waits: list[float] = []
+
+    with pytest.raises(UnreachableError, match="refused"):
+        sender(Moody(httpx2.ConnectError("refused")), waits).send("GET", "/x", repeatable=True)
+    assert 1 < sum(waits) <= 3
 
 
 def test_a_version_too_old_to_go_on_from_is_its_own_error() -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stoker.cli.apply_told import narrate
 from stoker.cli.cluster import ContextOption, KubeconfigOption, the_cluster
 from stoker.cli.durations import seconds_of
 from stoker.cli.output import Output, OutputOption, err, out, print_json
@@ -96,6 +95,7 @@ def apply(
     from stoker.apply.document import applied_document, plan_document
     from stoker.apply.run import apply_plan
     from stoker.apply.undo import Spared
+    from stoker.cli.apply_told import narrate
     from stoker.cli.plan_text import print_plan
 
     seconds = seconds_of("--timeout", timeout) or 0.0

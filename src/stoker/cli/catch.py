@@ -1,6 +1,5 @@
 """`stoker catch`: a receiver of pages that wakes nobody, for rehearsals of alert routing."""
 
-import asyncio
 import contextlib
 import signal
 import time
@@ -47,6 +46,8 @@ def catch(
 
         stoker catch --listen 127.0.0.1:0 --output json
     """
+    import asyncio
+
     host, port = _address(listen)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_catch(host, port, seconds, as_json=output is Output.JSON))
@@ -69,6 +70,8 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def _catch(host: str, port: int, seconds: float | None, *, as_json: bool) -> None:
+    import asyncio
+
     from stoker.pages import Catcher
 
     catcher = Catcher(time.time, time.time, told=_print_json if as_json else _print)

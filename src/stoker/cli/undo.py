@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from stoker.cli.apply import YesOption, confirm
-from stoker.cli.apply_told import narrate
 from stoker.cli.cluster import ContextOption, KubeconfigOption, the_cluster
 from stoker.cli.durations import seconds_of
 from stoker.cli.output import Output, OutputOption, out, print_json, table
@@ -64,6 +63,7 @@ def rollback(
     from stoker.apply.document import run_document, undo_document
     from stoker.apply.store import Store
     from stoker.apply.undo import Spared, UndoKind
+    from stoker.cli.apply_told import narrate
     from stoker.cli.plan_text import print_undo
 
     seconds = seconds_of("--timeout", timeout) or 0.0
@@ -140,6 +140,7 @@ def uninstall(
     from stoker.apply import back
     from stoker.apply.document import undo_document
     from stoker.apply.undo import Spared, UndoKind
+    from stoker.cli.apply_told import narrate
     from stoker.cli.plan_text import print_undo
 
     spared = Spared(delete_claims, delete_crds, delete_namespaces, delete_changed)
