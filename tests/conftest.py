@@ -1,5 +1,6 @@
 """Fixtures shared by every test."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -24,3 +25,10 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("../shared is absent: nothing to compare with")
     return SHARED
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand collected tests are there to the end: a garbage collector that looks at them takes most of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

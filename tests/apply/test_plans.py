@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.apply.objects import bodies, config, owned
 from tests.conftest import REPOSITORY
@@ -152,6 +152,7 @@ def test_the_record_comes_back_from_json_as_it_was(before: dict[str, Any], ours:
     assert touched == decode_touched(encode_touched(touched))
 
 
+@settings(max_examples=20)
 @given(st.integers(0, 40), st.integers(1, 200_000))
 def test_a_backup_is_split_into_pieces_that_fit(count: int, size: int) -> None:
     import gzip

@@ -1,15 +1,15 @@
-"""The command line as a user runs it: a process with arguments, its two streams and its exit code."""
+"""The command line as a user runs it: arguments, two streams and an exit code."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.command import STOKER, run, run_process
+
+__all__ = ["REPOSITORY", "STOKER", "Run"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STOKER = Path(sys.executable).parent / "stoker"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -18,21 +18,24 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def stoker(tmp_path: Path) -> Run:
     """Run `stoker` in an empty folder; text in, text out."""
 
-    def run(
+    def start(
         *arguments: str, stdin: str = "", cwd: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [STOKER, *arguments],
-            cwd=cwd,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env={**os.environ, "NO_COLOR": "1", **environment},
-        )
+        return run(*arguments, stdin=stdin, cwd=cwd, env=environment)
 
-    return run
+    return start
+
+
+@pytest.fixture
+def stoker_process(tmp_path: Path) -> Run:
+    """The same in a process of its own."""
+
+    def start(
+        *arguments: str, stdin: str = "", cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return run_process(*arguments, stdin=stdin, cwd=cwd, env=environment)
+
+    return start
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """`stoker simulate`, `plan --capacity` and `tune` as a user runs them."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command import run, run_process
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+NO_CLUSTER = {"KUBECONFIG": "/no/cluster/config"}
 TOP = (
     "requests", "completed", "refused", "ttft_p50_s", "ttft_p95_s", "ttft_p99_s", "tpot_p50_s", "tpot_p95_s", "e2e_p95_s",
     "gpu_allocated", "gpu_utilization", "cost_usd", "idle_cost_usd", "preemptions", "oom_incidents", "cold_starts",
@@ -17,15 +17,7 @@ TOP = (
 
 
 def stoker(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("stoker"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        # Small runs: without numba there is nothing to load or compile, and the bytes are the same.
-        env={**os.environ, "NO_COLOR": "1", "STOKER_INTERPRETED": "1", "KUBECONFIG": "/no/cluster/config"},
-    )
+    return run(*arguments, cwd=cwd, env=NO_CLUSTER)
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def simulate(*arguments: object) -> dict[str, Any]:
 
 def test_the_document_has_what_scripts_rely_on_and_repeats_byte_for_byte(trace: Path) -> None:
     arguments = ("simulate", EXAMPLES / "guide.yaml", "--trace", trace, "--seed", 3, "--output", "json")
-    one, two = stoker(*arguments), stoker(*arguments)
+    one, two = stoker(*arguments), run_process(*arguments)
     assert one.stdout == two.stdout
     found = json.loads(one.stdout)
     for part in (found, *found["models"].values(), *found["tenants"].values()):

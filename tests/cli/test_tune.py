@@ -5,7 +5,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 
 import optuna
 import pytest
+from tests.command import STOKER, run
 
 from stoker.cli.tune_search import open_study, search
 from stoker.cli.tune_work import changed_text
 from stoker.twin.tuning import Knob, as_it_is
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-STOKER = Path(sys.executable).with_name("stoker")
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "STOKER_INTERPRETED": "1"}
 
 
@@ -32,9 +31,7 @@ def trace(tmp_path: Path) -> Path:
 
 
 def tune(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [STOKER, "tune", *map(str, arguments)], capture_output=True, text=True, check=False, env=ENVIRONMENT
-    )
+    return run("tune", *arguments)
 
 
 def found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -55,10 +52,10 @@ def answered(study: Path) -> int:
 
 
 def test_a_search_that_was_killed_ends_as_one_that_was_not(trace: Path, tmp_path: Path) -> None:
-    common = (EXAMPLES / "minimal.yaml", "--trace", trace, "--trials", 30, "--output", "json", "--study")
+    common = (EXAMPLES / "minimal.yaml", "--trace", trace, "--trials", 18, "--output", "json", "--study")
     whole = found(tune(*common, tmp_path / "whole.db", "--jobs", 1))
     study = tmp_path / "killed.db"
-    for number, wanted in ((signal.SIGKILL, 4), (signal.SIGINT, 12)):
+    for number, wanted in ((signal.SIGKILL, 3), (signal.SIGINT, 9)):
         process = subprocess.Popen(
             [STOKER, "tune", *map(str, (*common, study, "--jobs", 2))],
             stdout=subprocess.PIPE,
@@ -93,7 +90,7 @@ def test_the_patch_is_the_users_file_with_its_comments(trace: Path, tmp_path: Pa
     assert document["provenance"]["calibration"]
     assert document["provenance"]["version"]
     assert patch.read_text().startswith("# One model on one kind of GPU node.")
-    assert subprocess.run([STOKER, "check", patch], capture_output=True, check=False).returncode == 0
+    assert run("check", patch).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -147,13 +144,13 @@ def test_the_search_begins_with_the_platform_as_it_is_and_breeds_from_it(tmp_pat
         asked.extend(candidates)
         return [cost(each) for each in candidates]
 
-    found = search(study, space=SPACE, trials=60, seed=1, run=run, tell=lambda _: None)
+    found = search(study, space=SPACE, trials=30, seed=1, run=run, tell=lambda _: None)
     assert study.trials[0].params == as_it_is(SPACE)
     assert asked[0] == {}
     # What the sampler crosses is what all candidates have in common: without it every one would be drawn at random.
     common = optuna.search_space.IntersectionSearchSpace().calculate(study)
     assert set(common) == {knob.name for knob in SPACE}
-    assert len(found) == 60
+    assert len(found) == 30
     assert len({json.dumps(each, sort_keys=True) for each in asked}) == len(asked), (
         "nothing is simulated twice"
     )

@@ -67,6 +67,7 @@ def bounds(least: int, most: int) -> Callable[[Object], None]:
     return change
 
 
+@pytest.mark.slow
 def test_the_batch_tier_goes_to_zero_and_wakes_unless_its_minimum_is_one(cluster: Cluster) -> None:
     good = measured(cluster, PLATFORM, BATCH_TO_ZERO)
     with seeded(cluster, BATCH, bounds(1, 2)):
@@ -78,6 +79,7 @@ def test_the_batch_tier_goes_to_zero_and_wakes_unless_its_minimum_is_one(cluster
     assert "1 replicas after" in bad.judgement.reason
 
 
+@pytest.mark.slow
 def test_production_that_may_go_to_zero_does_not_stay_warm(cluster: Cluster) -> None:
     with seeded(cluster, SCALER, guides(minReplicaCount=0, cooldownPeriod=60)):
         result = measured(cluster, PLATFORM, PRODUCTION_WARM, observe_seconds=600)
@@ -87,6 +89,7 @@ def test_production_that_may_go_to_zero_does_not_stay_warm(cluster: Cluster) -> 
     assert "mistral had 0 of 1 replicas ready" in result.judgement.reason
 
 
+@pytest.mark.slow
 def test_what_is_not_there_or_not_reached_is_inconclusive(cluster: Cluster) -> None:
     nowhere = {"mistral": "http://127.0.0.1:9"}
     no_batch = platform(**{"tier: batch": "tier: production", "min: 0, max: 2": "min: 1, max: 2"})

@@ -7,6 +7,7 @@ when it has ended: children die with it, and the folder says that no lab runs.
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -45,6 +46,9 @@ def main() -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = msgspec.json.decode(arguments.options, type=LabOptions)
     tell = _teller(arguments.ready_fd)
+    # JSON that is decoded comes by the ten thousand values, all alive: looking through them for cycles at Python's own
+    # thresholds takes most of the time of a start with many custom resources.
+    gc.set_threshold(50_000, 20, 100)
     try:
         import uvloop
 
@@ -88,6 +92,7 @@ async def _run(state: LabState, options: LabOptions, tell: Tell) -> None:
     lab = RunningLab(state, options)
     try:
         await lab.start()
+        gc.freeze()  # what is there now stays to the end
         running = Running(os.getpid(), lab.port, options.speed, lab.lab.cluster.now(), list(options.nodes))
         state.set_running(running)
         tell({"port": lab.port})

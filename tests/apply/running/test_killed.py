@@ -62,7 +62,7 @@ def check(
     assert before == state_of(kubectl)
 
 
-@pytest.mark.parametrize(("at", "moment"), points(1, 3))
+@pytest.mark.parametrize(("at", "moment"), points(1, 1))
 def test_a_run_that_was_killed_is_gone_on_with(
     kubeconfig: Path, kubectl: Kubectl, cluster: Cluster, at: int, moment: str
 ) -> None:

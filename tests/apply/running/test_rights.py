@@ -35,11 +35,23 @@ class Account:
         return stoker(*arguments, "--kubeconfig", self.kubeconfig, check=False)
 
 
+class Accounts(dict[str, Account]):
+    """Made when they are first asked for."""
+
+    def __init__(self, kubectl: Kubectl, folder: Path) -> None:
+        super().__init__()
+        self.kubectl, self.folder = kubectl, folder
+
+    def __missing__(self, command: str) -> Account:
+        self[command] = Account(self.kubectl, self.folder, command)
+        return self[command]
+
+
 @pytest.fixture(scope="module")
 def account(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Account]]:
     kubectl("create", "namespace", "ci")
     folder = tmp_path_factory.mktemp("accounts")
-    yield {command: Account(kubectl, folder, command) for command in [*COMMANDS, "audit"]}
+    yield Accounts(kubectl, folder)
     for name in [command.replace(" --", "-") for command in [*COMMANDS, "audit"]]:
         kubectl("delete", "clusterrole,clusterrolebinding", f"stoker-{name}", "--ignore-not-found")
     kubectl("delete", "namespace", "ci", "stoker-system", "--ignore-not-found")

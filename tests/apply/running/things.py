@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.lab.running.conftest import STOKER
+from tests.lab.running.conftest import stoker
 
 from stoker.kube.refs import Object
 from stoker.upgrades.objects import Emitted, Upgrade, Wave
@@ -19,12 +19,6 @@ TAKES = (
 REPLACE = ("PriorityClass/ours-and-theirs",)
 _SERVERS = ("resourceVersion", "uid", "creationTimestamp", "generation")
 _KINDS = "namespaces,configmaps,serviceaccounts,deployments,priorityclasses,resourcequotas,networkpolicies,secrets,leases"
-
-
-def stoker(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the command line, with patience: many labs may run beside this one."""
-    command = [str(STOKER), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=check, timeout=900)
 
 
 class Kubectl:

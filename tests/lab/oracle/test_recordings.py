@@ -1,6 +1,7 @@
 """The lab's API server answers recorded requests as a real 1.36 server did."""
 
 import asyncio
+import fcntl
 import json
 import shutil
 from collections.abc import Iterator
@@ -34,9 +35,20 @@ def open_lab(path: Path) -> Lab:
 
 
 @pytest.fixture(scope="module")
-def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the CRDs that the recording server had."""
-    path = tmp_path_factory.mktemp("lab") / "prepared.db"
+def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A database with the CRDs that the recording server had; one for all workers, for it takes longer than the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base if worker_id == "master" else base.parent
+    path = folder / "prepared.db"
+    with (folder / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            prepare(folder / "preparing.db", shared)
+            (folder / "preparing.db").rename(path)
+    return path
+
+
+def prepare(path: Path, shared: Path) -> None:
     lab = open_lab(path)
 
     async def install() -> None:
@@ -50,7 +62,6 @@ def prepared(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(install())
     lab.store.close()
-    return path
 
 
 def definitions(folder: Path) -> Iterator[dict[str, Any]]:

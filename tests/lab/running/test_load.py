@@ -24,8 +24,8 @@ def _within(seconds: float, holds: Callable[[], bool]) -> bool:
     return True
 
 
-@pytest.fixture
-def engines(kubectl: Kubectl, namespace: str) -> tuple[str, list[str]]:
+@pytest.fixture(scope="module")
+def engines(kubectl: Kubectl) -> tuple[str, list[str]]:
     """A Service before two engines: its URL, and those of the pods.
 
     Thirty times as fast, a machine that is busy for seconds looks like nodes that are gone for minutes: the pods tolerate that.
@@ -57,6 +57,8 @@ def engines(kubectl: Kubectl, namespace: str) -> tuple[str, list[str]]:
     }  # fmt: skip
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "llm"},
                "spec": {"selector": labels, "publishNotReadyAddresses": True, "ports": [{"port": 80, "targetPort": 8000}]}}  # fmt: skip
+    namespace = "engines-under-load"
+    kubectl("create", "namespace", namespace)
     for item in (deployment, service):
         kubectl("-n", namespace, "apply", "-f", "-", text=item)
 

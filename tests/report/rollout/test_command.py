@@ -1,13 +1,12 @@
 """`stoker report` as a user runs it."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command import run, run_process
 from tests.report.rollout.conftest import SMALL
 from tests.report.rollout.history import AFTER, BEFORE
 from tests.report.rollout.test_page import HOSTILE, poisoned
@@ -19,14 +18,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def stoker(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("stoker"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "NO_COLOR": "1", "STOKER_INTERPRETED": "1"},
-    )
+    return run(*arguments, cwd=cwd)
 
 
 def report(*arguments: object, cwd: Path) -> dict[str, Any]:
@@ -115,7 +107,8 @@ def test_what_a_real_simulation_prints_is_read(tmp_path: Path) -> None:
 def test_the_same_evidence_prints_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "twin.json").write_text(json.dumps(TWIN))
     one, two = (
-        stoker("report", SMALL, "--twin", "twin.json", "--output", "json", cwd=tmp_path) for _ in range(2)
+        each("report", SMALL, "--twin", "twin.json", "--output", "json", cwd=tmp_path)
+        for each in (run, run_process)
     )
 
     assert one.stdout == two.stdout

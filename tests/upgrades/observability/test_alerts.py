@@ -69,15 +69,26 @@ def case_of(platform: ResolvedPlatform, rule: dict[str, Any]) -> list[dict[str, 
 
 
 def write_suites(folder: Path, platform: ResolvedPlatform, groups: list[dict[str, Any]]) -> list[Path]:
-    """One suite a rule group: promtool evaluates every rule of a suite for every test in it."""
+    """One suite an alert: promtool evaluates every rule of a suite for every test in it, minute by minute."""
     suites: list[Path] = []
     for index, group in enumerate(groups):
         (folder / f"rules-{index}.yaml").write_text(yaml.safe_dump({"groups": [group]}))
-        tests = [test for rule in group["rules"] if "alert" in rule for test in case_of(platform, rule)]
-        if tests:
-            suites.append(folder / f"tests-{index}.yaml")
-            suite = {"rule_files": [f"rules-{index}.yaml"], "evaluation_interval": "1m", "tests": tests}
+        recorded = [rule for rule in group["rules"] if "record" in rule]
+        for rule in group["rules"]:
+            if "alert" not in rule:
+                continue
+            name = f"{index}-{rule['alert']}.yaml"
+            (folder / f"alert-{name}").write_text(
+                yaml.safe_dump({"groups": [{**group, "rules": [*recorded, rule]}]})
+            )
+            suites.append(folder / f"tests-{name}")
+            suite = {
+                "rule_files": [f"alert-{name}"],
+                "evaluation_interval": "1m",
+                "tests": case_of(platform, rule),
+            }
             suites[-1].write_text(yaml.safe_dump(suite))
+    assert len(set(suites)) == len(suites)
     return suites
 
 
