@@ -35,6 +35,7 @@ __all__ = [
 PROMETHEUS: Final = ("prometheus",)
 ALERTMANAGER: Final = ("prometheus-alertmanager", "alertmanager")
 _PACKAGES: Final = {PROMETHEUS: "prometheus", ALERTMANAGER: "prometheus-alertmanager"}
+_STOPS_WITHIN_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 # A child that lived this long had started well: its next failure is a new one.
@@ -181,6 +182,8 @@ class Child:
         self._paused = on
         if self.process is not None and self.process.returncode is None:
             self._signal(self.process, signal.SIGSTOP if on else signal.SIGCONT)
+            if on:
+                _wait_stopped(self.process.pid)
 
     def reload(self) -> None:
         """Have it read its configuration again (both servers do on SIGHUP)."""
@@ -238,3 +241,13 @@ class Child:
             self.log.write(line)
         code = await process.wait()
         self.log.write(f"{self.name} ended with {code}\n".encode())
+
+
+def _wait_stopped(child: int) -> None:
+    """Until the last of its threads stands still: a busy machine lets them answer for a moment longer."""
+    deadline = time.monotonic() + _STOPS_WITHIN_S
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline and not os.waitid(
+            os.P_PID, child, os.WSTOPPED | os.WNOWAIT | os.WNOHANG
+        ):
+            time.sleep(0.001)
