@@ -4,6 +4,7 @@ What only a process of its own shows (signals, pipes that close, terminals, the 
 with one.
 """
 
+import gc
 import io
 import os
 import subprocess
@@ -44,6 +45,8 @@ def run(
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            gc.enable()  # a command with a short life may do without
     done = subprocess.CompletedProcess(words, code, *(_text(stream) for stream in (out, err)))
     assert not check or code == 0, f"{words}: {code}\n{done.stdout}{done.stderr}"
     return done

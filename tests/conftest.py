@@ -31,4 +31,4 @@ def pytest_collection_finish() -> None:
     """Ten thousand collected tests are there to the end: a garbage collector that looks at them takes most of the time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(50_000, 20, 10)
