@@ -164,12 +164,13 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 @pytest.fixture(scope="module")
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """In the serving mode of the module's ``MODE``, with the lab's options of its ``LAB``."""
+    """In the serving mode of the module's ``MODE``, with the lab's options of its ``LAB`` at its ``SPEED``."""
     folder = tmp_path_factory.mktemp("canary")
     platform, rendered = folder / "platform.yaml", folder / "rendered"
     platform.write_text(_PLATFORM.format(mode=request.module.MODE), encoding="utf-8")
     options = getattr(request.module, "LAB", ("--no-metrics",))
-    stoker("lab", "up", "--state", folder, "--platform", platform, "--speed", SPEED, *options)
+    speed = getattr(request.module, "SPEED", SPEED)
+    stoker("lab", "up", "--state", folder, "--platform", platform, "--speed", speed, *options)
     try:
         stoker("render", platform, "--out", rendered)
         found = Shop(folder, platform, rendered)
