@@ -158,6 +158,23 @@ def test_a_person_may_end_it_either_way() -> None:
     assert "bob@desk" == aborting.notes[-1].who
 
 
+def test_an_order_ends_the_step_so_that_tidying_up_has_its_time_from_then_on() -> None:
+    state, _ = _run(PLAN, [(0, []), (1, [Shifted(5)])])
+
+    assert _at(5) == order(state, Phase.ABORTING, "bob@desk", _at(5)).steps[-1].ended
+
+
+def test_counters_are_marked_anew_at_each_step() -> None:
+    """Else the first block of a step would hold the requests of the time in which the traffic moved."""
+    state, _ = _run(PLAN, [(0, []), (1, [Shifted(5)])])
+    marked = replace(state, cursors={Metric.LIVE_ERRORS.value: {"llama-v2": (900.0, 1.0)}})
+
+    state, actions = _run(PLAN, [(40, [GOOD])], marked)
+
+    assert SetWeight(50) == actions[0]
+    assert {} == state.cursors
+
+
 def test_every_criterion_must_be_within_its_margin() -> None:
     plan = replace(PLAN, criteria=(*PLAN.criteria, default_criterion(Metric.TTFT)))
     state, actions = _run(plan, [(0, []), (1, [Shifted(5)]), (40, [GOOD])])

@@ -41,6 +41,7 @@ from stoker.kube.prometheus import instant
 __all__ = ["Probes", "Runner", "Telling", "new_run_name"]
 
 _KEPT: Final = 200  # raw measurements of a step
+_LEAST_PAUSE: Final = 0.2  # of the wall: a fast lab would do nothing but answer looks
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Runner:
         seconds = self.state.plan.poll_seconds if self.state.phase is Phase.RUNNING else 2.0
         if self.state.step is not None and self.state.step.shifted is None:
             seconds = min(seconds, 2.0)
-        end = time.monotonic() + seconds / self.cluster.clock.speed
+        end = time.monotonic() + max(_LEAST_PAUSE, seconds / self.cluster.clock.speed)
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 1.0))
             self.held.check()
