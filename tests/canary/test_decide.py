@@ -225,10 +225,14 @@ WHOLE = CanaryPlan(
 # looking after every sample keeps the bounds is shown in test_evidence by 1500 runs, and here by three times the canaries at
 # every single look where there is time for it.
 PAIRS = pytest.mark.parametrize(
-    ("looks", "times"), [pytest.param(3, 1), pytest.param(1, 3, marks=pytest.mark.slow)], ids=["seldom", "often"]
+    ("looks", "times"),
+    [pytest.param(3, 1), pytest.param(1, 3, marks=pytest.mark.slow)],
+    ids=["seldom", "often"],
 )
 TRAFFIC = pytest.mark.parametrize(
-    ("looks", "times"), [pytest.param(4, 1), pytest.param(1, 2, marks=pytest.mark.slow)], ids=["seldom", "often"]
+    ("looks", "times"),
+    [pytest.param(4, 1), pytest.param(1, 2, marks=pytest.mark.slow)],
+    ids=["seldom", "often"],
 )
 
 

@@ -136,7 +136,9 @@ def test_blocks_are_what_happened_since(now: Any, cursors: Any, block: tuple[int
     found, after = measure.blocks(Metric.LIVE_ERRORS, now, cursors, canary=["c"], stable=["s"])
 
     assert found == (None if block is None else Block(Metric.LIVE_ERRORS, *block))
-    assert (cursors if block is None else {**cursors, **now}) == after  # else the next block has more of one version
+    assert (
+        cursors if block is None else {**cursors, **now}
+    ) == after  # else the next block has more of one version
 
 
 def test_a_pod_that_comes_later_does_not_bring_its_past() -> None:

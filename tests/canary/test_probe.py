@@ -13,7 +13,9 @@ TARGET = Target("llama-1", "http://pod:8000")
 
 
 def _status(code: int, message: str) -> httpx2.Response:
-    return httpx2.Response(code, json={"kind": "Status", "apiVersion": "v1", "code": code, "message": message})
+    return httpx2.Response(
+        code, json={"kind": "Status", "apiVersion": "v1", "code": code, "message": message}
+    )
 
 
 def _ask(
@@ -31,7 +33,7 @@ def _ask(
     [
         pytest.param(_status(429, "too many requests"), True, id="the API server is busy"),
         pytest.param(_status(500, "etcdserver: request timed out"), True, id="the API server fails"),
-        pytest.param(_status(403, "pods \"llama-1\" is forbidden"), True, id="no right to ask"),
+        pytest.param(_status(403, 'pods "llama-1" is forbidden'), True, id="no right to ask"),
         pytest.param(_status(503, "error trying to reach service: dial tcp: refused"), False, id="a pod that is gone"),
         pytest.param(httpx2.Response(500, json={"object": "error", "message": "CUDA"}), False, id="the pod fails"),
         pytest.param(httpx2.Response(503, text="no healthy upstream"), False, id="no JSON"),

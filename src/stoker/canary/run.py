@@ -243,9 +243,7 @@ class Runner:
         left = [self._target(pod) for pod in canary[:many]]
         right = [self._target(pod) for pod in stable[:many]]
         client = probes.direct if self._way == "direct" else probes.proxy
-        prober = Prober(
-            client, self.scene.served, self.cluster.clock.speed, via_api=self._way != "direct"
-        )
+        prober = Prober(client, self.scene.served, self.cluster.clock.speed, via_api=self._way != "direct")
         prober.warm([*left, *right])
         pairs: list[Pair] = []
         number, seed = self.state.pairs, self.state.seed

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "carry_out", "give_order", "read_state"]
 
-_HAND_OVER_S: Final = 150.0  # of the wall: a run looks for orders every second or two, but for a pair that hangs
+_HAND_OVER_S: Final = (
+    150.0  # of the wall: a run looks for orders every second or two, but for a pair that hangs
+)
 
 
 @dataclass(frozen=True, slots=True)

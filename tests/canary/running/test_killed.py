@@ -5,30 +5,14 @@ Fifty points in all. The lab is fast, so that a whole run is a few seconds of th
 
 import random
 import signal
-from collections.abc import Iterator
 
 import pytest
-from tests.canary.running.conftest import Shop
-from tests.canary.running.things import SHARES, Scene, check_between, check_end, scene_of
-from tests.canary.running.victim import Victims, victims
-from tests.conftest import REPOSITORY
+from tests.canary.running.things import SHARES, Scene, check_between, check_end
 
 pytestmark = pytest.mark.slow
 MODE = "Deployment"
 SPEED = 200
 Point = tuple[str, int, str]
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Victims]:
-    with victims(REPOSITORY) as found:
-        yield found
-
-
-@pytest.fixture
-def scene(shop: Shop, forks: Victims) -> Iterator[Scene]:
-    with scene_of(shop, forks) as found:
-        yield found
 
 
 def points(seed: int, count: int, writes: int, every: int) -> list[Point]:

@@ -43,7 +43,9 @@ class Scene:
         assert found is not None, name
         return found
 
-    def run(self, *arguments: object, kind: str = "any", at: int = 0, moment: str = "unsent") -> tuple[int, str]:
+    def run(
+        self, *arguments: object, kind: str = "any", at: int = 0, moment: str = "unsent"
+    ) -> tuple[int, str]:
         """A command of `stoker canary`; see `Wish`."""
         words = ("canary", *map(str, arguments))
         kubeconfig, out = self.shop.folder / "kubeconfig", self.shop.folder / "said.txt"
@@ -75,7 +77,9 @@ class Scene:
         return tuple(one["weight"] for one in route["spec"]["rules"][0]["backendRefs"])
 
     def args(self, name: str) -> list[str]:
-        found: list[str] = self.get("apps/v1", "Deployment", name)["spec"]["template"]["spec"]["containers"][0]["args"]
+        found: list[str] = self.get("apps/v1", "Deployment", name)["spec"]["template"]["spec"]["containers"][
+            0
+        ]["args"]
         return found
 
     @property
@@ -89,7 +93,11 @@ class Scene:
                 kept = {key: value for key, value in obj.items() if key not in {"status", "metadata"}}
                 kept["labels"], kept["mine"] = obj["metadata"].get("labels"), notes.get("mine")
                 if kind == "Deployment":
-                    kept["spec"] = {key: value for key, value in kept["spec"].items() if key not in {"template", "replicas"}}
+                    kept["spec"] = {
+                        key: value
+                        for key, value in kept["spec"].items()
+                        if key not in {"template", "replicas"}
+                    }
                 if kind == "HTTPRoute":
                     for rule in kept["spec"]["rules"]:
                         for backend in rule["backendRefs"]:
@@ -106,7 +114,12 @@ def scene_of(shop: Shop, victims: Victims) -> Iterator[Scene]:
     marked = ("deployment/llama", "deployment/llama-v2", "service/llama")
     kubectl("annotate", "-n", "prod", "--overwrite", *marked, "mine=yes")
     kubectl("annotate", "-n", "prod", "--overwrite", "httproute/llama", "mine=yes")
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": "prod"}, "data": _MINE}
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "mine", "namespace": "prod"},
+        "data": _MINE,
+    }
     kubectl("apply", "-f", "-", text=body)
     kubectl("rollout", "status", "-n", "prod", "deployment/llama", "--timeout=80s")
     assert within(60, lambda: len(shop.pods("stable")) == 2 and len(shop.pods("v2")) >= 1)
@@ -123,7 +136,8 @@ def check_evidence(state: dict[str, Any]) -> None:
     for step in state["steps"]:
         assert not step["dropped"]
         seen = sum(step["evidence"].get("errors", {"counts": []})["counts"])
-        assert seen == sum("noData" not in one["canary"] for one in step["raw"])
+        void = sum("noData" in one["canary"] or "noData" in one["stable"] for one in step["raw"])
+        assert seen == len(step["raw"]) - void
 
 
 def check_between(scene: Scene) -> dict[str, Any] | None:
@@ -150,7 +164,9 @@ def check_end(scene: Scene, phase: str, before: dict[str, Any]) -> dict[str, Any
     said = [note["what"] for note in state["notes"]]
     assert phase == state["phase"], said
     assert 1 == sum(one.startswith(f"{phase}: ") for one in said), said
-    assert 1 == sum("decided: " in one or "ordered by" in one for one in said if not one.startswith(f"{phase}: ")), said
+    assert 1 == sum(
+        "decided: " in one or "ordered by" in one for one in said if not one.startswith(f"{phase}: ")
+    ), said
     assert list(SHARES[: len(state["steps"])]) == [step["percent"] for step in state["steps"]]
     check_evidence(state)
     assert (100, 0) == scene.weights
@@ -158,6 +174,8 @@ def check_end(scene: Scene, phase: str, before: dict[str, Any]) -> dict[str, Any
     assert not scene.has_order
     assert "" == scene.get("coordination.k8s.io/v1", "Lease", "stoker-canary-llama")["spec"]["holderIdentity"]
     assert before == scene.theirs
-    owners = {pod["metadata"]["labels"]["stoker.dev/version"] for pod in scene.cluster.objects("v1", "Pod", "prod")}
+    owners = {
+        pod["metadata"]["labels"]["stoker.dev/version"] for pod in scene.cluster.objects("v1", "Pod", "prod")
+    }
     assert owners == {"stable", "v2"}
     return state
