@@ -136,16 +136,16 @@ class Victims:
 
 @contextlib.contextmanager
 def victims(repository: Path) -> Iterator[Victims]:
-    process = subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=repository,
-        env={**os.environ, "PYTHONPATH": f"{repository}/src:{repository}"},
-    )  # fmt: skip
-    try:
+    command, paths = [sys.executable, __file__], f"{repository}/src:{repository}"
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": paths},
+    ) as process:  # closing its input ends it
         yield Victims(process)
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(timeout=60)
 
 
 if __name__ == "__main__":
