@@ -67,7 +67,7 @@ def test_a_bad_canary_is_not_promoted_by_a_bad_server_through_which_it_is_asked(
 
 def test_what_the_server_refuses_is_no_data_of_a_good_one(scene: Scene) -> None:
     before = scene.theirs
-    with api(scene, "api-429", 0.2):
+    with api(scene, "api-429", 0.1):
         until_over(scene, "--reach", "proxy")
 
     state = check_end(scene, "promoted", before)
@@ -99,7 +99,7 @@ def test_a_network_that_is_gone_ends_in_one_error_and_the_next_run_goes_on(scene
 
 
 def test_of_two_that_begin_at_the_same_moment_one_is_refused_and_told_by_whom(scene: Scene) -> None:
-    both = [scene.shop.start("--steps", "50,75,100") for _ in range(2)]
+    both = [scene.shop.start("--steps", "50,75,100", "--most", "20h", "--ready", "20h") for _ in range(2)]
 
     ends = [finish(process) for process in both]
 

@@ -12,6 +12,7 @@ from tests.lab.running.conftest import kubectl_of
 
 from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object, Ref
+from stoker.kube.transport import Tries
 
 __all__ = ["BEFORE", "SHARES", "Scene", "check_between", "check_end", "scene_of"]
 
@@ -123,7 +124,8 @@ def scene_of(shop: Shop, victims: Victims) -> Iterator[Scene]:
     kubectl("apply", "-f", "-", text=body)
     kubectl("rollout", "status", "-n", "prod", "deployment/llama", "--timeout=80s")
     assert within(60, lambda: len(shop.pods("stable")) == 2 and len(shop.pods("v2")) >= 1)
-    with open_cluster(kubeconfig=str(shop.folder / "kubeconfig")) as cluster:
+    patient = Tries(within=300)  # it looks while the API is ill, too
+    with open_cluster(kubeconfig=str(shop.folder / "kubeconfig"), tries=patient) as cluster:
         yield Scene(shop, cluster, victims)
     for label in ("stoker.dev/canary=llama", "stoker.dev/canary-archive=llama"):
         kubectl("delete", "configmap", "-n", "prod", "-l", label)
