@@ -92,6 +92,15 @@ def test_a_mistake_in_json_lines_is_told_with_its_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_set_is_known_again_by_what_it_says_and_another_is_not(tmp_path: Path) -> None:
+    texts = {"a": '{"prompt": "Hi"}', "b": '{"prompt": "Hi"}\n', "c": '{"prompt": "Hi", "maxTokens": 8}'}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    same, again, other = (read_prompts(tmp_path / f"{name}.jsonl").digest for name in texts)
+
+    assert (same == again, same == other) == (True, False)
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_prompts(tmp_path / "none.yaml")

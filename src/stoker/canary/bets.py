@@ -22,6 +22,7 @@ its appendix on diversified bets; Shafer, "Testing by betting", JRSS A 184 (2021
 deposits: Shin, Ramdas & Rinaldo, "E-detectors", NEJSDS 2 (2024), section 2.
 """
 
+import functools
 from typing import Final
 
 import numpy as np
@@ -50,12 +51,12 @@ def against_at_most(counts: ArrayLike, outcomes: tuple[float, ...], bound: float
         outcomes: the values that can come, in rising order.
         bound: m, strictly between the least and the greatest outcome.
     """
-    return _capital(counts, np.asarray(outcomes) - bound)
+    return _capital(counts, _factors(outcomes, bound, 1.0))
 
 
 def against_at_least(counts: ArrayLike, outcomes: tuple[float, ...], bound: float) -> Floats:
     """Logarithm of the capital won against "the mean outcome is at least ``bound``"; as `against_at_most`."""
-    return _capital(counts, bound - np.asarray(outcomes))
+    return _capital(counts, _factors(outcomes, bound, -1.0))
 
 
 def since(starts: ArrayLike, counts: ArrayLike, outcomes: tuple[float, ...], bound: float) -> Floats:
@@ -72,16 +73,25 @@ def since(starts: ArrayLike, counts: ArrayLike, outcomes: tuple[float, ...], bou
     return log_mean(against_at_most(grown, outcomes, bound), log_deposits(begun.shape[-2]))
 
 
+@functools.lru_cache(maxsize=256)  # one for each look, again at every criterion
 def log_deposits(count: int) -> Floats:
     """Logarithms of the shares that are laid down at the beginning (a half) and at later looks (1/2k(k+1) at the k-th)."""
     later = np.arange(1, count)
     shares: Floats = np.log(np.concatenate([[0.5], 0.5 / (later * (later + 1))]))
+    shares.setflags(write=False)
     return shares
 
 
-def _capital(counts: ArrayLike, gains: Floats) -> Floats:
-    stakes = _STAKES / -gains.min()
-    factors = np.log1p(np.outer(gains, stakes))  # outcome × stake
+@functools.lru_cache(maxsize=64)  # a run has few criteria, and asks at every look
+def _factors(outcomes: tuple[float, ...], bound: float, sign: float) -> Floats:
+    """Logarithms of what a stake becomes, outcome × stake."""
+    gains = sign * (np.asarray(outcomes) - bound)
+    found: Floats = np.log1p(np.outer(gains, _STAKES / -gains.min()))
+    found.setflags(write=False)
+    return found
+
+
+def _capital(counts: ArrayLike, factors: Floats) -> Floats:
     return log_mean(np.asarray(counts, dtype=np.float64) @ factors, _LOG_SHARES)
 
 

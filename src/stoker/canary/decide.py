@@ -165,7 +165,7 @@ def order(state: CanaryState, phase: Phase, who: str, now: datetime) -> CanarySt
     word = "promotion" if phase is Phase.PROMOTING else "abort"
     reason = f"{word} ordered by {who}"
     return replace(
-        state, phase=phase, ends=Phase.ABORTED, reason=reason, ended=None, notes=(*state.notes, Note(now, who, reason))
+        _end_step(state, now), phase=phase, ends=Phase.ABORTED, reason=reason, ended=None, notes=(*state.notes, Note(now, who, reason))
     )  # fmt: skip
 
 
@@ -182,7 +182,9 @@ def _finish(
 
 def _enter(state: CanaryState, percent: int, now: datetime) -> CanaryState:
     note = Note(now, state.who, f"step of {percent} % begins")
-    return replace(state, steps=(*state.steps, Step(percent, state.who, now)), notes=(*state.notes, note))
+    steps = (*state.steps, Step(percent, state.who, now))
+    # Counters are marked anew: requests while the traffic moved belong to no step.
+    return replace(state, steps=steps, notes=(*state.notes, note), cursors={})
 
 
 def _take(

@@ -33,8 +33,12 @@ _HANDLERS: Final = "/v1/(chat/)?completions"
 def outcomes(
     criteria: Sequence[Criterion], pairs: Sequence[Pair], passes: Callable[[int, str], bool | None]
 ) -> list[Outcomes]:
-    """What pairs say of each criterion of probes. Latency and quality are of pairs that both answered."""
+    """What pairs say of each criterion of probes. Latency and quality are of pairs that both answered.
+
+    A pair that says nothing of the versions (`Pair.is_void`) is no data, not "no difference".
+    """
     found = []
+    pairs = [pair for pair in pairs if not pair.is_void]
     for one in criteria:
         if one.metric.kind is Kind.SIGNS:
             signs = [_slower(one, pair) for pair in pairs]
@@ -85,6 +89,8 @@ def raw_of(pair: Pair, passes: Callable[[int, str], bool | None]) -> dict[str, A
         entry: dict[str, Any] = {}
         if answer.error:
             entry["error"] = answer.error[:120]
+            if pair.is_void:
+                entry["noData"] = True
         else:
             entry["ttft"] = None if answer.ttft is None else round(answer.ttft, 5)
             entry["tpot"] = None if answer.tpot is None else round(answer.tpot, 6)
@@ -159,12 +165,15 @@ def read_counters(query: Query, samples: Sequence[Sample]) -> Counters:
 def blocks(
     metric: Metric, now: Counters, cursors: Counters, canary: Sequence[str], stable: Sequence[str]
 ) -> tuple[Block | None, Counters]:
-    """What happened since the cursors, and the cursors after that. No block where a version has no series at all."""
+    """What happened since the cursors, and the cursors after that. No block where a version has no series at all.
+
+    Then the marks stay where they are, for both versions, so that the next block holds the same time of both.
+    """
     sums = {}
     for version, pods in (("canary", canary), ("stable", stable)):
         seen = [pod for pod in pods if pod in now]
         if not seen:
-            return None, {**cursors, **now}
+            return None, {**now, **cursors}
         grown = [_since(now[pod], cursors.get(pod)) for pod in seen]
         sums[version] = (sum(one[0] for one in grown), sum(one[1] for one in grown))
     every, bad = sums["canary"]

@@ -134,6 +134,7 @@ class CanaryPlan:
         poll_seconds: between two looks.
         pairs: pairs of probes at each look; 0 sends none.
         on_deadline: what an inconclusive step does to the traffic.
+        prompts: digest of the prompt set, so that a run's evidence is of one; empty without probes.
     """
 
     steps: tuple[int, ...] = (5, 25, 50, 100)
@@ -149,6 +150,7 @@ class CanaryPlan:
     poll_seconds: float = 15.0
     pairs: int = 20
     on_deadline: OnDeadline = OnDeadline.ABORT
+    prompts: str = ""
 
     def __post_init__(self) -> None:
         problems = [*_step_problems(self.steps), *self._problems()]

@@ -23,6 +23,7 @@ from stoker.canary.prompts import Prompt
 __all__ = ["Answer", "Pair", "Prober", "Target", "ask", "direct", "draw", "is_near", "proxied"]
 
 _TIMEOUT: Final = httpx2.Timeout(60.0, connect=5.0)
+_MOST: Final = 60.0  # of the wall for a whole answer: one that trickles would keep orders waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Answer:
 
     Attributes:
         error: why there is none; empty where there is.
+        lost: the API server, through which it was asked, did not pass it on: that says nothing of the pod.
         ttft: seconds to the first token. ``tpot``: seconds between tokens, None for a single one. Of the cluster's time.
     """
 
@@ -47,6 +49,7 @@ class Answer:
     ttft: float | None = None
     tpot: float | None = None
     tokens: int = 0
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ class Pair:
     canary_first: bool
     stable: Answer
     canary: Answer
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it tells nothing of the versions: neither answered, as when the network is down, or one was never asked."""
+        return self.stable.lost or self.canary.lost or bool(self.stable.error and self.canary.error)
 
 
 def draw(seed: int, number: int, prompts: int) -> tuple[int, bool]:
@@ -98,12 +106,14 @@ class Prober:
         client: carries what the way needs.
         model: its name in requests.
         speed: the cluster's seconds in one of the wall.
+        via_api: pods are asked through the API server, whose own refusals are not the pods'.
         elapsed: a clock that only counts, in seconds of the wall.
     """
 
     client: httpx2.Client
     model: str
     speed: float = 1.0
+    via_api: bool = False
     elapsed: Callable[[], float] = time.perf_counter
 
     def pair(
@@ -150,10 +160,26 @@ def ask(prober: Prober, target: Target, prompt: Prompt) -> Answer:
         ) as response:
             if not response.is_success:
                 response.read()
-                return Answer(error=f"HTTP {response.status_code}: {response.text[:200]}")
+                lost = prober.via_api and _is_servers_own(response)
+                return Answer(error=f"HTTP {response.status_code}: {response.text[:200]}", lost=lost)
             return _listen(prober, response, began)
     except (httpx2.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return Answer(error=f"{type(error).__name__}: {error}"[:300])
+        # Where the API server is not even reached, the pod was not asked. An answer that stops may be the pod's fault.
+        lost = prober.via_api and isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+        return Answer(error=f"{type(error).__name__}: {error}"[:300], lost=lost)
+
+
+def _is_servers_own(response: httpx2.Response) -> bool:
+    """Whether an API server refused by itself; that a pod cannot be reached it says in these words, and that is the pod's.
+
+    Source of the words: k8s.io/apimachinery/pkg/util/proxy/transport.go.
+    """
+    try:
+        found = response.json()
+    except ValueError:
+        return False
+    is_status = isinstance(found, dict) and found.get("kind") == "Status"
+    return is_status and "error trying to reach service" not in str(found.get("message"))
 
 
 def _listen(prober: Prober, response: httpx2.Response, began: float) -> Answer:
@@ -162,6 +188,8 @@ def _listen(prober: Prober, response: httpx2.Response, began: float) -> Answer:
     counted = 0
     is_whole = False
     for line in response.iter_lines():
+        if prober.elapsed() - began > _MOST:
+            return Answer(error=f"not done after {_MOST:g} s")
         if not line.startswith("data:"):
             continue
         data = line.removeprefix("data:").strip()

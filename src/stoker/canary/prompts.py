@@ -14,6 +14,7 @@ r"""The user's prompt set: YAML or JSON Lines, every mistake with its line.
 JSON Lines have one prompt a line; a line with ``embeddings`` or ``judge`` and no prompt says where those are.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -134,6 +135,11 @@ class PromptSet(_Section):
         if self.judge is None and any(one.judge for one in expected):
             raise ValueError("a prompt wants a judge: want `judge: {command}` or `judge: {url, model}`")
         return self
+
+    @property
+    def digest(self) -> str:
+        """The same for the same prompts and expectations, wherever the file lies."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @property
     def has_quality(self) -> bool:

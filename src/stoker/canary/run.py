@@ -41,6 +41,7 @@ from stoker.kube.prometheus import instant
 __all__ = ["Probes", "Runner", "Telling", "new_run_name"]
 
 _KEPT: Final = 200  # raw measurements of a step
+_LEAST_PAUSE: Final = 0.2  # of the wall: a fast lab would do nothing but answer looks
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,14 @@ class Runner:
             if self.state.phase is Phase.RUNNING and self.state.step is not None:
                 seen += self._look(self.state.step)
             self.state, actions = advance(self.state.plan, self.state, seen, self._now())
+            if self.state.phase.is_over:
+                self.store.clear_order()  # first: whoever is killed here comes back, after the last write nobody does
             self._keep()
             seen = []
             for action in actions:
                 self.held.check()
                 seen += self._do(action)
             if self.state.phase.is_over:
-                self.store.clear_order()
                 return self.state
             if once and not any(isinstance(one, Done) for one in seen):
                 self._take_in(seen)
@@ -141,7 +143,7 @@ class Runner:
         seconds = self.state.plan.poll_seconds if self.state.phase is Phase.RUNNING else 2.0
         if self.state.step is not None and self.state.step.shifted is None:
             seconds = min(seconds, 2.0)
-        end = time.monotonic() + seconds / self.cluster.clock.speed
+        end = time.monotonic() + max(_LEAST_PAUSE, seconds / self.cluster.clock.speed)
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, 1.0))
             self.held.check()
@@ -241,7 +243,7 @@ class Runner:
         left = [self._target(pod) for pod in canary[:many]]
         right = [self._target(pod) for pod in stable[:many]]
         client = probes.direct if self._way == "direct" else probes.proxy
-        prober = Prober(client, self.scene.served, self.cluster.clock.speed)
+        prober = Prober(client, self.scene.served, self.cluster.clock.speed, via_api=self._way != "direct")
         prober.warm([*left, *right])
         pairs: list[Pair] = []
         number, seed = self.state.pairs, self.state.seed
@@ -261,6 +263,8 @@ class Runner:
         at = self._now().isoformat(timespec="milliseconds")
         raw += [{"at": at, **measure.raw_of(pair, probes.scorer.passes)} for pair in pairs]
         self.state = replace(self.state, pairs=number)
+        for void in [pair for pair in pairs if pair.is_void][:1]:
+            self._warn(f"a pair of probes: {void.canary.error or void.stable.error}")
         found: list[Observation] = [*measure.outcomes(self.state.plan.criteria, pairs, probes.scorer.passes)]
         if probes.scorer.trouble:
             self._warn(probes.scorer.trouble)

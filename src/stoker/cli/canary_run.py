@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Options", "carry_out", "give_order", "read_state"]
 
-_HAND_OVER_S: Final = 60.0  # of the wall: a run looks for orders every second or two, but for a slow probe
+_HAND_OVER_S: Final = (
+    150.0  # of the wall: a run looks for orders every second or two, but for a pair that hangs
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _plan(
         poll_seconds=options.every,
         pairs=options.pairs if prompts is not None else 0,
         on_deadline=OnDeadline(options.on_deadline),
+        prompts=prompts.digest if prompts is not None else "",
     )
     return plan, notes
 
@@ -285,6 +288,7 @@ def give_order(model: str, namespace: str, context: str | None, phase: "Phase") 
         store = find(cluster, model, namespace)
         state, _ = _loaded(store)
         if _is_settled(state, phase):
+            store.clear_order()  # of somebody who was killed having given it
             return state
         me = Holder.this_process()
         store.give_order(Order(phase, f"{me.user}@{me.host}", state.run))
@@ -326,9 +330,12 @@ def _take_over(cluster: "Cluster", store: "Store", phase: "Phase", telling: "Tel
         state, scene = _loaded(store)
         who = f"{held.holder.user}@{held.holder.host}"
         if _is_settled(state, phase):
+            store.clear_order()
             return state
         if state.phase is not phase:
-            state = order(replace(state, who=who), phase, who, cluster.clock.now())
+            # Kept before the order is cleared: whoever is killed between would have given none.
+            state = store.save(order(replace(state, who=who), phase, who, cluster.clock.now()), scene)
+            telling.event(state.notes[-1].what)
         # Whoever orders it means it: fields that others took meanwhile do not keep the traffic where it is.
         runner = Runner(
             cluster,
@@ -347,6 +354,7 @@ def _wait(store: "Store", phase: "Phase") -> "CanaryState":
     while True:
         state, _ = _loaded(store)
         if state.phase.is_over:
+            store.clear_order()  # it may have come after the run's last look
             return state
         if time.monotonic() > end:
             if state.phase is phase:

@@ -8,10 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.conftest import REPOSITORY
 from tests.lab.running.conftest import STOKER, kubectl_of, stoker
+
+if TYPE_CHECKING:
+    from tests.canary.running.things import Scene
+    from tests.canary.running.victim import Victims
 
 SPEED = 30
 # A lab this fast makes milliseconds of its host's seconds of its own: latencies are compared coarsely.
@@ -164,12 +169,13 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 @pytest.fixture(scope="module")
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """In the serving mode of the module's ``MODE``, with the lab's options of its ``LAB``."""
+    """In the serving mode of the module's ``MODE``, with the lab's options of its ``LAB`` at its ``SPEED``."""
     folder = tmp_path_factory.mktemp("canary")
     platform, rendered = folder / "platform.yaml", folder / "rendered"
     platform.write_text(_PLATFORM.format(mode=request.module.MODE), encoding="utf-8")
     options = getattr(request.module, "LAB", ("--no-metrics",))
-    stoker("lab", "up", "--state", folder, "--platform", platform, "--speed", SPEED, *options)
+    speed = getattr(request.module, "SPEED", SPEED)
+    stoker("lab", "up", "--state", folder, "--platform", platform, "--speed", speed, *options)
     try:
         stoker("render", platform, "--out", rendered)
         found = Shop(folder, platform, rendered)
@@ -181,3 +187,21 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield found
     finally:
         stoker("lab", "down", "--state", folder)
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator["Victims"]:
+    """Runs commands that are killed, or whose network fails."""
+    from tests.canary.running.victim import victims
+
+    with victims(REPOSITORY) as found:
+        yield found
+
+
+@pytest.fixture
+def scene(shop: Shop, forks: "Victims") -> Iterator["Scene"]:
+    """The cluster as the platform file says, and a way to look at all of it."""
+    from tests.canary.running.things import scene_of
+
+    with scene_of(shop, forks) as found:
+        yield found

@@ -1,9 +1,12 @@
 """Real traffic through the gateway, counted by a real Prometheus: no probes, and the same decisions."""
 
+import itertools
 import json
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 import pytest
@@ -149,3 +152,62 @@ def test_no_data_is_inconclusive_and_never_a_promotion(shop: Shop) -> None:
 
     assert "live-errors: no data" in said
     assert (100, 0) == shop.weights()
+
+
+@contextmanager
+def _ill(prometheus: str, *, passes: int) -> Iterator[str]:
+    """A way to a Prometheus that passes ``passes`` of 16 queries on; the others fail or find nothing, by turns."""
+    counted = itertools.count(1)
+
+    class Relay(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            number = next(counted)
+            if number % 16 < passes:
+                found = httpx2.get(f"{prometheus}{self.path}", trust_env=False)
+                self._answer(found.status_code, found.content)
+            elif number % 2:
+                self._answer(500, b'{"status": "error", "errorType": "internal", "error": "out of memory"}')
+            else:
+                self._answer(200, b'{"status": "success", "data": {"resultType": "vector", "result": []}}')
+
+        def _answer(self, code: int, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(timeout=ENDS)
+
+
+@pytest.mark.usefixtures("traffic")
+@pytest.mark.parametrize(("passes", "ends"), [(0, 5), (12, 1)])
+def test_a_prometheus_that_fails_or_finds_nothing_promotes_no_bad_canary(
+    shop: Shop, prometheus: str, passes: int, ends: int
+) -> None:
+    kubectl_of(shop.folder)("delete", "configmap", "-n", "prod", "-l", "stoker.dev/canary=llama")
+    shop.apply()
+    assert within(120, lambda: len(shop.pods("stable")) == 2 and len(shop.pods("v2")) >= 1)
+    shop.fault("errors", "--value", 0.6)
+    try:
+        with _ill(prometheus, passes=passes) as url:
+            shop.patiently(
+                "start", "llama", "-f", shop.platform, "--steps", "50,100", "--least", "20s", "--every", "45s",
+                "--most", "3h" if passes else "5m", "--prometheus", url, *_WIDE, expect=ends,
+            )  # fmt: skip
+    finally:
+        shop.fault("errors", "--off")
+
+    assert (100, 0) == shop.weights()
+    evidence = shop.state["steps"][0]["evidence"]
+    assert ("live-errors" in evidence) == bool(passes)
