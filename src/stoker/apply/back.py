@@ -75,7 +75,7 @@ def run_to_undo(runs: Collection[Run], number: int | None) -> Run:
     covered: set[int] = set()
     for run in sorted(runs, key=lambda one: -one.number):
         if run.undoes:
-            covered |= set(range(run.undoes, run.number + 1))
+            covered |= {*(run.only or range(run.undoes, run.number)), run.number}
         elif run.number not in covered:
             return run
     raise InputError([Problem("no run is left to undo", fix="`stoker apply` makes runs")])
@@ -94,10 +94,12 @@ def plan_rollback(
     return run, _rollback_steps(cluster, store, run, spared or Spared())
 
 
-def _rollback_steps(cluster: Cluster, store: Store, run: Run, spared: Spared) -> tuple[Undo, ...]:
+def _rollback_steps(
+    cluster: Cluster, store: Store, run: Run, spared: Spared, only: Collection[int] = ()
+) -> tuple[Undo, ...]:
     first: dict[Ref, Touched] = {}
     for later in store.runs():
-        if later.number >= run.number:
+        if later.number in only if only else later.number >= run.number:
             for touched in store.touched(later.number):
                 first.setdefault(touched.ref, touched)
     live = look(cluster, list(first))
@@ -112,6 +114,7 @@ def rollback(
     cluster: Cluster,
     number: int | None = None,
     *,
+    only: Collection[int] = (),
     spared: Spared | None = None,
     progress: Progress = lambda _: None,
     timeout: float = 1800.0,
@@ -119,13 +122,24 @@ def rollback(
 ) -> Undone:
     """Bring the cluster back to the state before a run; what others changed since is left and told.
 
+    Args:
+        cluster: where.
+        number: of the first run that is undone; the newest where None.
+        only: undo these runs alone; every run from the first on where empty.
+        spared: what may be deleted beyond what is safe.
+        progress: hears what is done.
+        timeout: of the cluster's seconds that objects may take to become ready again.
+        wait: for them to be.
+
     Raises:
         InputError: no such run.
         UnsafeError: another run is going on.
     """
     target = run_to_undo(Store(cluster).runs(), number)
-    with session(cluster, "rollback", target.platform, progress, undoes=target.number) as run:
-        steps = _rollback_steps(cluster, run.store, target, spared or Spared())
+    with session(
+        cluster, "rollback", target.platform, progress, undoes=target.number, only=sorted(only)
+    ) as run:
+        steps = _rollback_steps(cluster, run.store, target, spared or Spared(), only)
         live = look(cluster, [step.ref for step in steps])
         carry_back(run, steps, live)
         unready: Mapping[Ref, Readiness] = {}

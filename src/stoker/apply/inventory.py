@@ -82,6 +82,7 @@ class Run:
         started, ended: ISO times of the cluster.
         counts: what was done, such as ``{"create": 12}``.
         undoes: the first of the runs that a rollback undoes; 0 for any other command.
+        only: the runs that it undoes; empty for all from the first on.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Run:
     counts: Mapping[str, int] | None = None
     version: str = ""
     undoes: int = 0
+    only: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

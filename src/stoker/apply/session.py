@@ -1,7 +1,7 @@
 """One run at a time that changes a cluster: it holds the Lease, and writes down what it does before it does it."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from stoker.kube.lease import Held, Holder, hold
 from stoker.kube.refs import Object, Ref
 from stoker.upgrades.objects import MANAGED_BY, Upgrade, Wave
 
-__all__ = ["CONTROLLERS", "Session", "session"]
+__all__ = ["CONTROLLERS", "Session", "own_namespace", "session"]
 
 # Controllers that write into objects which others made, without a user behind them.
 CONTROLLERS: Final = frozenset(
@@ -73,14 +73,20 @@ def _settled(entry: Entry, found: Object) -> Entry:
 
 @contextmanager
 def session(
-    cluster: Cluster, command: str, platform: str, progress: Progress, *, undoes: int = 0
+    cluster: Cluster,
+    command: str,
+    platform: str,
+    progress: Progress,
+    *,
+    undoes: int = 0,
+    only: Sequence[int] = (),
 ) -> Iterator[Session]:
-    """Hold the Lease and keep a record while the block runs.
+    """Hold the Lease and keep a record while the block runs; ``undoes`` and ``only`` are the record's own.
 
     Raises:
         UnsafeError: another run is going on.
     """
-    _own_namespace(cluster)
+    own_namespace(cluster)
     holder = Holder.this_process()
     told = lambda text: progress(Said(text))  # noqa: E731  # one line, used once
     with hold(cluster, NAMESPACE, LEASE, what="a run of stoker", holder=holder, told=told) as held:
@@ -88,7 +94,7 @@ def session(
         now = cluster.clock.now
         run = Run(
             store.next_number(), command, platform, f"{holder.user}@{holder.host}", now().isoformat(timespec="seconds"),
-            version=version("stoker"), undoes=undoes,
+            version=version("stoker"), undoes=undoes, only=tuple(only),
         )  # fmt: skip
         found = Session(cluster, held, store, run, progress)
         store.put_run(run)
@@ -107,8 +113,8 @@ def session(
             store.forget_old()
 
 
-def _own_namespace(cluster: Cluster) -> None:
-    """Where the record lives; it is in the inventory like any other object."""
+def own_namespace(cluster: Cluster) -> None:
+    """Make the namespace in which records live, where there is none; it is in the inventory like any other object."""
     ref = Ref("v1", "Namespace", "", NAMESPACE)
     if cluster.get(ref) is not None:
         return

@@ -28,11 +28,12 @@ from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object, Ref
 from stoker.upgrades.objects import MANAGED_BY, PLATFORM_NAMESPACE
 
-__all__ = ["LEASE", "NAMESPACE", "Store"]
+__all__ = ["LEASE", "NAMESPACE", "RECORD", "Store"]
 
 NAMESPACE: Final = PLATFORM_NAMESPACE
 LEASE: Final = "stoker-run"
-_RECORD: Final = "stoker.dev/record"
+_ROLLOUT_LEASE: Final = "stoker-rollout"  # of `stoker.rollout`, whose record is erased with the rest
+RECORD: Final = "stoker.dev/record"
 _RUN: Final = "stoker.dev/run"
 _SHARDS: Final = 16
 _MOST_BYTES: Final = (
@@ -56,7 +57,7 @@ class Store:
         """Every entry by object; read once."""
         if self._entries is None:
             self._entries = {}
-            for found in self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=f"{_RECORD}=inventory"):
+            for found in self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=f"{RECORD}=inventory"):
                 for item in _unpack(found):
                     entry = decode_entry(item)
                     self._entries[entry.ref] = entry
@@ -93,7 +94,7 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Every run that is kept, oldest first."""
-        found = self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=f"{_RECORD}=run")
+        found = self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=f"{RECORD}=run")
         return sorted((_run(item) for item in found), key=lambda run: run.number)
 
     def next_number(self) -> int:
@@ -112,7 +113,7 @@ class Store:
 
     def touched(self, number: int) -> list[Touched]:
         """What a run changed, in the order in which it did."""
-        found = self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=f"{_RECORD}=backup,{_RUN}={number}")
+        found = self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=f"{RECORD}=backup,{_RUN}={number}")
         found.sort(key=lambda item: str(item["metadata"]["name"]))
         return [decode_touched(item) for piece in found for item in _unpack(piece)]
 
@@ -124,9 +125,10 @@ class Store:
 
     def erase(self) -> None:
         """Delete the whole record."""
-        for found in self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=_RECORD):
+        for found in self.cluster.objects("v1", "ConfigMap", NAMESPACE, labels=RECORD):
             self._delete(found)
-        self.cluster.delete(Ref("coordination.k8s.io/v1", "Lease", NAMESPACE, LEASE))
+        for lease in (LEASE, _ROLLOUT_LEASE):
+            self.cluster.delete(Ref("coordination.k8s.io/v1", "Lease", NAMESPACE, lease))
 
     def _delete(self, found: Object) -> None:
         metadata = found["metadata"]
@@ -163,7 +165,7 @@ def _pieces(items: Sequence[Any]) -> Iterator[bytes]:
 
 def _config_map(name: str, record: str, packed: bytes | None, run: int | None = None) -> Object:
     # Not managed-by: lists of what Stoker applied would carry the whole record along.
-    labels = {"app.kubernetes.io/part-of": MANAGED_BY, _RECORD: record}
+    labels = {"app.kubernetes.io/part-of": MANAGED_BY, RECORD: record}
     if run is not None:
         labels[_RUN] = str(run)
     body: Object = {

@@ -150,8 +150,9 @@ def run(
     """Apply phase after phase; each must pass its gates before the next begins.
 
     The record stays in the cluster: whoever runs this next, from wherever, goes on from where it stopped, also after a
-    kill. A platform that has changed is applied and measured from its first phase. Exits with 0 where every gate has
-    passed, 1 where one failed or something did not become ready, 5 where one could not measure.
+    kill. A platform that has changed is applied and measured from its first phase. Exits with 0 where every gate (as far
+    as --through) has passed, 1 where one failed or something did not become ready, 5 where one could not measure, or was
+    not reached because the run is paused.
 
     Examples:
 
@@ -180,7 +181,7 @@ def run(
         print_json(document)
     else:
         _print_state(state, end)
-    _exit(state)
+    _exit_by([state.verdict(through)])
 
 
 @rollout_app.command(short_help="Where it stands, and what was measured.")
@@ -192,8 +193,8 @@ def status(
 ) -> None:
     """Show where the rollout stands, who did what when, and what every gate measured.
 
-    `--output json` prints all evidence, with raw measurements. Exits with 0 where every gate has passed, 1 where one failed,
-    5 where one could not measure or was not measured yet.
+    `--output json` prints all evidence, with raw measurements. Exits with 0 where every phase is applied and every gate has
+    passed, 1 where one failed, 5 where one could not measure or was not measured yet.
 
     Examples:
 
@@ -214,7 +215,7 @@ def status(
         _print_state(state)
         for entry in state.log:
             out().print(f"{entry.at}  {entry.who}  {entry.what}", markup=False)
-    _exit(state)
+    _exit_by([state.verdict()])
 
 
 @rollout_app.command(short_help="Measure gates again.")
@@ -316,11 +317,14 @@ def rollback(
 ) -> None:
     """Put back what phases changed, from the backups of their runs; what others changed since is left and told.
 
+    Where it was cut off, the next one ends it. Exits with 0 where everything was put back, 1 where something was left.
+
     Examples:
 
         stoker rollout rollback --back-to week-2
     """
     from stoker.cli.apply import confirm
+    from stoker.cli.rollout_told import take_back
     from stoker.rollout.store import Store
 
     with the_cluster(context, kubeconfig) as cluster:
@@ -333,39 +337,12 @@ def rollback(
                 [Problem("no phase has this name", path="--back-to", found=back_to, wanted=names)]
             )
         confirm(f"Roll back {'everything after ' + back_to if back_to else 'every phase'}?", yes=yes)
-        state = _undo(cluster, back_to, seconds_of("--timeout", timeout) or 0.0)
+        state, left = take_back(cluster, back_to, seconds_of("--timeout", timeout) or 0.0)
     if state is not None:
         _print_state(state)
-
-
-def _undo(cluster: "Cluster", back_to: str, timeout: float) -> "RolloutState | None":
-    from stoker.cli.apply_told import narrate
-    from stoker.cli.progress import narration
-    from stoker.cli.rollout_told import Told
-    from stoker.kube.lease import Holder, hold
-    from stoker.rollout.applying import ByApply
-    from stoker.rollout.run import undo
-    from stoker.rollout.store import LEASE, Store
-    from stoker.upgrades.objects import PLATFORM_NAMESPACE
-
-    holder = Holder.this_process()
-    with (
-        hold(cluster, PLATFORM_NAMESPACE, LEASE, what="a rollout", holder=holder) as held,
-        narration(None) as lines,
-    ):
-        applier = ByApply(cluster, None, narrate(lines), lines.say, timeout=timeout)
-        state = undo(
-            cluster,
-            Store(cluster),
-            applier,
-            Told(lines),
-            held=held,
-            who=f"{holder.user}@{holder.host}",
-            back_to=back_to,
-        )
-        if not back_to:
-            applier.restore_nodes()
-    return state
+    if left:
+        out().print(f"{len(left)} objects were left", markup=False)
+        raise typer.Exit(ExitCode.FINDINGS)
 
 
 def _held(cluster: "Cluster") -> Any:
@@ -404,10 +381,6 @@ def _print_state(state: "RolloutState", end: "Next | None" = None) -> None:
     )
     if isinstance(end, Stopped):
         console.print(f"stopped: {end.why}", style="bold", markup=False)
-
-
-def _exit(state: "RolloutState") -> None:
-    _exit_by(verdict for phase in state.phases for verdict in phase.verdicts.values())
 
 
 def _exit_by(verdicts: "Iterable[str]") -> None:

@@ -12,13 +12,13 @@ from stoker.kube.lease import Holder, hold
 from stoker.rollout.applying import ByApply
 from stoker.rollout.evidence import GateResult, Verdict
 from stoker.rollout.phases import PlannedPhase
-from stoker.rollout.run import Rollout
-from stoker.rollout.state import Apply, Measure, Next
+from stoker.rollout.run import Rollout, undo
+from stoker.rollout.state import Apply, Measure, Next, RolloutState
 from stoker.rollout.store import LEASE, Store
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades.objects import PLATFORM_NAMESPACE
 
-__all__ = ["Told", "held_rollout"]
+__all__ = ["Told", "held_rollout", "take_back"]
 
 _MARKS: Final = {Verdict.PASSED: "✓", Verdict.FAILED: "✗", Verdict.INCONCLUSIVE: "?"}
 
@@ -74,6 +74,27 @@ def held_rollout(cluster: Cluster) -> Iterator[Callable[..., Rollout]]:
             )  # fmt: skip
 
         yield make
+
+
+def take_back(
+    cluster: Cluster, back_to: str = "", timeout: float = 1800.0
+) -> tuple[RolloutState | None, list[str]]:
+    """Roll back phases under the lease, and what was set on nodes where all of them go; the state, and what was left, with why."""
+    holder = Holder.this_process()
+    with (
+        narration(None) as lines,
+        hold(
+            cluster, PLATFORM_NAMESPACE, LEASE, what="a rollout", holder=holder, told=lines.say
+        ) as held,
+    ):
+        applier = ByApply(cluster, None, narrate(lines), lines.say, timeout=timeout)
+        who = f"{holder.user}@{holder.host}"
+        state = undo(
+            cluster, Store(cluster), applier, Told(lines), held=held, who=who, back_to=back_to
+        )
+        if not back_to:
+            applier.restore_nodes()
+    return state, applier.left
 
 
 def digest_of(phases: Sequence[PlannedPhase]) -> str:

@@ -1,13 +1,14 @@
 """How a phase reaches the cluster: `stoker.apply`, with the phase's name in the record, and the nodes' taints where wanted."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 from stoker.apply.back import rollback
 from stoker.apply.events import Progress
 from stoker.apply.plan import plan_changes
 from stoker.apply.run import apply_plan
 from stoker.apply.store import Store as ApplyStore
+from stoker.apply.undo import UndoKind
 from stoker.errors import ExitCode, StokerError
 from stoker.kube.cluster import Cluster
 from stoker.rollout.nodes import NodeChange, change_nodes, plan_nodes, restore_nodes
@@ -42,6 +43,7 @@ class ByApply:
     Attributes:
         set_nodes: labels and taints of nodes are set too; else a node that lacks them stops the phase.
         timeout: of the cluster's seconds that a wave may take to become ready.
+        left: what a rollback did not put back, with why.
     """
 
     cluster: Cluster
@@ -50,6 +52,7 @@ class ByApply:
     line: Callable[[str], None]
     set_nodes: bool = False
     timeout: float = 1800.0
+    left: list[str] = field(default_factory=list)
 
     def apply(self, phase: PlannedPhase, run: str) -> None:
         """Apply; nothing is taken from other managers, nothing deleted.
@@ -88,15 +91,21 @@ class ByApply:
             f"set labels and taints of {len(changes)} nodes; node groups must set them too, nodes come and go"
         )
 
-    def rollback(self, run: str) -> None:
-        """Undo every apply run that was made under this name; those after them are undone with them."""
+    def rollback(self, runs: Collection[str]) -> None:
+        """Undo every apply run that was made under these names, and no other."""
+        commands = {f"rollout {run}" for run in runs}
         numbers = [
-            found.number
-            for found in ApplyStore(self.cluster).runs()
-            if found.command == f"rollout {run}" and found.state != "undone"
+            found.number for found in ApplyStore(self.cluster).runs() if found.command in commands
         ]
-        if numbers:
-            rollback(self.cluster, min(numbers), progress=self.progress, timeout=self.timeout)
+        if not numbers:
+            return  # nothing had to be changed
+        undone = rollback(
+            self.cluster, min(numbers), only=numbers, progress=self.progress, timeout=self.timeout
+        )
+        self.left += [f"{step.ref}: {step.why}" for step in undone.steps if step.kind is UndoKind.LEAVE]
+        for ref, state in sorted(undone.unready.items(), key=lambda item: item[0]):
+            self.line(f"{ref} is not ready again: {state.why}")
+            self.left.append(f"{ref}: {state.why}")
 
     def restore_nodes(self) -> None:
         """Take off what was set on nodes."""

@@ -18,7 +18,7 @@ from stoker.kube.api_errors import ApiError, ConflictError
 from stoker.kube.cluster import FIELD_MANAGER, Cluster
 from stoker.kube.refs import Object, Ref, ref_of
 
-__all__ = ["CHANGED_LABEL", "PROBE_LABEL", "Probes", "sweep"]
+__all__ = ["CHANGED_LABEL", "KINDS", "PROBE_LABEL", "Probes", "sweep"]
 
 PROBE_LABEL: Final = "stoker.dev/gate-run"
 CHANGED_LABEL: Final = "stoker.dev/gate-changed"
@@ -28,7 +28,7 @@ _OWNERS: Final = frozenset(("InferenceService", "LLMInferenceService", "Deployme
 _GOING: Final = 60.0  # seconds of the wall that are waited for them; a live engine may drain for minutes
 _LIFE: Final = 3600  # seconds of a probe pod at most
 # Kinds that gates make, owners first, so that nothing is made anew while it is swept.
-_KINDS: Final = (
+KINDS: Final = (
     ("serving.kserve.io/v1beta1", "InferenceService"),
     ("serving.kserve.io/v1alpha2", "LLMInferenceService"),
     ("serving.knative.dev/v1", "Service"),
@@ -71,7 +71,7 @@ class Probes:
             ValueError: a defect of ours: `sweep` does not look for its kind.
         """
         ref = ref_of(obj)
-        if (ref.api_version, ref.kind) not in _KINDS:
+        if (ref.api_version, ref.kind) not in KINDS:
             raise ValueError(f"{ref.kind} of {ref.api_version} is not among the kinds that are swept")
         self._unsure.add(ref)  # until the server has answered it may be there or not
         try:
@@ -201,7 +201,7 @@ def put_back(cluster: Cluster, ref: Ref) -> None:
     cluster.patch(ref, {"metadata": {"managedFields": kept}})
 
 
-def sweep(cluster: Cluster, kinds: Iterable[tuple[str, str]] = _KINDS) -> list[Ref]:
+def sweep(cluster: Cluster, kinds: Iterable[tuple[str, str]] = KINDS) -> list[Ref]:
     """Remove what gates of runs before left, and put back what they changed; to be called by who holds the lease.
 
     Returns what was found.

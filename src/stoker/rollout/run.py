@@ -6,10 +6,11 @@ converges, gates are measured anew, and what their probes left is swept first.
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from stoker.errors import UnsafeError
 from stoker.kube.cluster import Cluster
 from stoker.kube.lease import Held
 from stoker.rollout.evidence import GateResult
@@ -20,6 +21,7 @@ from stoker.rollout.state import (
     Apply,
     Measure,
     Next,
+    PhaseState,
     PhaseStatus,
     RolloutState,
     begin,
@@ -38,8 +40,8 @@ class Applier(Protocol):
         """Apply a phase's objects under the name of a run and wait until they are ready; again is harmless."""
         ...
 
-    def rollback(self, run: str) -> None:
-        """Put back what a run changed; again is harmless."""
+    def rollback(self, runs: Collection[str]) -> None:
+        """Put back what runs changed, and no other; again is harmless."""
         ...
 
 
@@ -115,23 +117,44 @@ def _opened(rollout: Rollout) -> RolloutState:
         rollout.digest,
         [(phase.name, [planned.gate.id for planned in phase.gates]) for phase in rollout.phases],
     )
-    if found is None or found.platform != fresh.platform:
+    if found is None:
         return rollout.save(fresh, "began")
+    if found.platform != fresh.platform:
+        if any(phase.runs for phase in found.phases):
+            raise UnsafeError(
+                f"this cluster has the rollout of another platform: {found.platform}",
+                fix=f"take it back first (`stoker rollout rollback`), or give this file its name: `name: {found.platform}`",
+            )
+        return rollout.save(fresh, f"began, after {found.platform} was rolled back")
     if found.digest == fresh.digest and [(p.name, p.gates) for p in found.phases] == [
         (p.name, p.gates) for p in fresh.phases
     ]:
         return found
-    runs = {phase.name: phase.runs for phase in found.phases}
-    phases = tuple(replace(phase, runs=runs.get(phase.name, ())) for phase in fresh.phases)
-    changed = replace(found, digest=fresh.digest, phases=phases)
+    changed = replace(found, digest=fresh.digest, phases=_with_runs(fresh.phases, found.phases))
     return rollout.save(changed, "the platform has changed: every phase is applied and measured again")
+
+
+def _with_runs(phases: Sequence[PhaseState], before: Sequence[PhaseState]) -> tuple[PhaseState, ...]:
+    """New phases with the runs of those before them; what phases applied that are no more is undone with the first."""
+    known = {phase.name: phase for phase in before}
+    names = {phase.name for phase in phases}
+    orphans = tuple(run for phase in before if phase.name not in names for run in phase.runs)
+    found = [
+        replace(phase, runs=known[phase.name].runs, times=known[phase.name].times)
+        if phase.name in known
+        else phase
+        for phase in phases
+    ]
+    if orphans and found:
+        found[0] = replace(found[0], runs=(*orphans, *found[0].runs))
+    return tuple(found)
 
 
 def _apply(rollout: Rollout, state: RolloutState, name: str) -> RolloutState:
     phase, before = rollout.phase(name), state.phase(name)
     # A run that was killed in the middle goes on under its name: one rollback undoes it all.
     going_on = before.status is PhaseStatus.APPLYING and before.runs
-    run = before.runs[-1] if going_on else f"{state.id}-{name}-{len(before.runs) + 1}"
+    run = before.runs[-1] if going_on else f"{state.id}-{name}-{before.times + 1}"
     state = rollout.save(state.applying(name, run), f"{name}: applying {len(phase.objects)} objects as {run}")
     rollout.applier.apply(phase, run)
     return rollout.save(state.applied(name), f"{name}: applied")
@@ -165,18 +188,27 @@ def _run(rollout: Rollout, planned: PlannedGate, run: str) -> GateResult:
 
 
 def measure_gates(rollout: Rollout, wanted: Callable[[str], bool]) -> list[GateResult]:
-    """Measure gates again, whatever the phases' state, and record the verdicts in the rollout where there is one."""
+    """Measure gates again, whatever the phases' state, and record the verdicts in the rollout of this very platform.
+
+    Verdicts by other objects or other figures than the rollout's are told, and change nothing in its record.
+    """
     sweep(rollout.cluster)
     state = rollout.store.load()
+    if state is not None and (state.platform, state.digest) != (
+        rollout.platform.spec.name,
+        rollout.digest,
+    ):
+        rollout.listener.line("the rollout is of another file: its record stays as it is")
+        state = None
     results = []
     for phase in rollout.phases:
         for planned in phase.gates:
             if not wanted(planned.gate.id):
                 continue
-            number = 1 if state is None else rollout.store.count(state.id)
+            number = len(results) + 1 if state is None else rollout.store.count(state.id)
             result = _run(rollout, planned, f"gate-{number}")
             results.append(result)
-            if state is not None and any(one.name == phase.name for one in state.phases):
+            if state is not None:
                 rollout.store.keep(state.id, number, result.as_json())
                 state = state.measured(phase.name, planned.gate.id, result.verdict)
                 state = rollout.save(
@@ -206,11 +238,15 @@ def undo(
     for phase in reversed(state.phases):
         if phase.name == back_to:
             break
-        for run in reversed(phase.runs):
-            listener.line(f"{phase.name}: rolling back {run}")
-            held.check()
-            applier.rollback(run)
-        if phase.runs:
-            state = state.rolled_back(phase.name).said(cluster.clock.now(), who, f"{phase.name}: rolled back")
-            state = store.save(state)
+        if not phase.runs:
+            continue
+        # Written first: a run that follows one which was killed must not take the phase for one that passed.
+        told = f"{phase.name}: rolling back {', '.join(phase.runs)}"
+        listener.line(told)
+        held.check()
+        state = store.save(state.rolling_back(phase.name).said(cluster.clock.now(), who, told))
+        applier.rollback(phase.runs)
+        held.check()
+        state = state.rolled_back(phase.name).said(cluster.clock.now(), who, f"{phase.name}: rolled back")
+        state = store.save(state)
     return state

@@ -3,7 +3,7 @@
 pending ─► applying ─► gating ─► passed      (next phase)
 ▲           │
 └── failed ◄┘   a failed or inconclusive gate stops the run; `run` or `resume` tries that phase again
-passed/failed ─► rolled-back
+any ─► rolling-back ─► rolled-back               a rollback that was cut off is ended by the next, or the phase applied again
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,13 @@ class PhaseStatus(StrEnum):
     GATING = "gating"
     PASSED = "passed"
     FAILED = "failed"
+    ROLLING_BACK = "rolling-back"
     ROLLED_BACK = "rolled-back"
+
+
+_TO_APPLY = frozenset(
+    (PhaseStatus.PENDING, PhaseStatus.APPLYING, PhaseStatus.ROLLING_BACK, PhaseStatus.ROLLED_BACK)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class PhaseState:
         gates: the ids that it has to pass, in order.
         verdicts: the last verdict of each gate that was measured since the phase was last applied.
         runs: the apply runs that belong to it, oldest first: what a rollback undoes.
+        times: how many runs it ever had: no two have one name, those of before a rollback among them.
     """
 
     name: str
@@ -53,6 +60,7 @@ class PhaseState:
     status: PhaseStatus = PhaseStatus.PENDING
     verdicts: dict[str, str] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
+    times: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +101,12 @@ class RolloutState:
     def applying(self, name: str, run: str) -> "RolloutState":
         """Its objects are about to be applied by this run: what was measured before counts no more."""
         phase = self.phase(name)
-        runs = phase.runs if run in phase.runs else (*phase.runs, run)
-        return self.with_phase(replace(phase, status=PhaseStatus.APPLYING, runs=runs, verdicts={}))
+        known = run in phase.runs
+        runs = phase.runs if known else (*phase.runs, run)
+        times = phase.times if known else phase.times + 1
+        return self.with_phase(
+            replace(phase, status=PhaseStatus.APPLYING, runs=runs, times=times, verdicts={})
+        )
 
     def applied(self, name: str) -> "RolloutState":
         return self.with_phase(replace(self.phase(name), status=PhaseStatus.GATING)).settled(name)
@@ -117,10 +129,25 @@ class RolloutState:
             status = PhaseStatus.GATING
         return self.with_phase(replace(phase, status=status))
 
+    def rolling_back(self, name: str) -> "RolloutState":
+        """Its objects are about to go: nothing that was measured counts, whatever comes of it."""
+        return self.with_phase(replace(self.phase(name), status=PhaseStatus.ROLLING_BACK, verdicts={}))
+
     def rolled_back(self, name: str) -> "RolloutState":
         return self.with_phase(
             replace(self.phase(name), status=PhaseStatus.ROLLED_BACK, verdicts={}, runs=())
         )
+
+    def verdict(self, through: str = "") -> Verdict:
+        """Of all phases as far as ``through``: failed where a gate has, passed where every phase has; else inconclusive,
+        for a phase that was not applied and a gate that was not measured have shown nothing.
+        """
+        names = [phase.name for phase in self.phases]
+        phases = self.phases[: names.index(through) + 1] if through in names else self.phases
+        if any(Verdict.FAILED in phase.verdicts.values() for phase in phases):
+            return Verdict.FAILED
+        whole = all(phase.status is PhaseStatus.PASSED for phase in phases)
+        return Verdict.PASSED if whole else Verdict.INCONCLUSIVE
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON; `from_json` reads it back."""
@@ -135,6 +162,7 @@ class RolloutState:
                 PhaseStatus(one["status"]),
                 dict(one["verdicts"]),
                 tuple(one["runs"]),
+                int(one.get("times", len(one["runs"]))),
             )
             for one in value["phases"]
         )
@@ -190,7 +218,7 @@ def next_step(
     if paused:
         return Stopped("it is paused; `stoker rollout resume` goes on")
     for phase in state.phases:
-        if phase.status in {PhaseStatus.PENDING, PhaseStatus.APPLYING, PhaseStatus.ROLLED_BACK}:
+        if phase.status in _TO_APPLY:
             return Apply(phase.name)
         for gate in phase.gates:
             if phase.verdicts.get(gate) == Verdict.PASSED:

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from stoker.apply.session import own_namespace
+from stoker.apply.store import RECORD
 from stoker.errors import StokerError
-from stoker.kube.api_errors import AlreadyExistsError
+from stoker.kube.api_errors import AlreadyExistsError, ConflictError
 from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object, Ref
 from stoker.rollout.state import RolloutState
@@ -25,7 +27,8 @@ _NAME: Final = "stoker-rollout"
 _PAUSE: Final = "stoker-rollout-pause"
 _ROLLOUT_LABEL: Final = "stoker.dev/rollout"
 _LINES: Final = 500  # of the record: a ConfigMap holds 1 MiB
-_LABELS: Final = {"app.kubernetes.io/managed-by": MANAGED_BY}
+# As apply's own record: an uninstall that leaves nothing erases it with the rest.
+_LABELS: Final = {"app.kubernetes.io/part-of": MANAGED_BY, RECORD: "rollout"}
 
 
 class Store:
@@ -37,17 +40,8 @@ class Store:
         self._version = ""
 
     def prepare(self) -> None:
-        """Make the namespace of the record where there is none."""
-        if self.cluster.get(Ref("v1", "Namespace", "", PLATFORM_NAMESPACE)) is None:
-            body = {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": PLATFORM_NAMESPACE, "labels": _LABELS},
-            }
-            try:
-                self.cluster.create(body)
-            except AlreadyExistsError:
-                return  # somebody was faster
+        """Make the namespace of the record where there is none; `stoker uninstall` takes it away again."""
+        own_namespace(self.cluster)
 
     def load(self) -> RolloutState | None:
         """The state; None where no rollout has begun.
@@ -81,11 +75,16 @@ class Store:
             "metadata": {"name": _NAME, "namespace": PLATFORM_NAMESPACE, "labels": _LABELS},
             "data": {"state.json": json.dumps(kept.as_json(), indent=1, ensure_ascii=False)},
         }
-        if self._version:
-            body["metadata"]["resourceVersion"] = self._version
-            written = self.cluster.replace(body)
-        else:
-            written = self.cluster.create(body)
+        try:
+            if self._version:
+                body["metadata"]["resourceVersion"] = self._version
+                written = self.cluster.replace(body)
+            else:
+                written = self.cluster.create(body)
+        except (AlreadyExistsError, ConflictError):
+            written = self.cluster.get(self._ref) or {}
+            if written.get("data") != body["data"]:
+                raise  # else it was our own write, whose answer was lost
         self._version = written["metadata"]["resourceVersion"]
         return kept
 

@@ -10,7 +10,7 @@ from tests.lab.running.conftest import stoker
 from stoker.kube.refs import Object
 from stoker.upgrades.objects import Emitted, Upgrade, Wave
 
-__all__ = ["REPLACE", "TAKES", "Kubectl", "emitted", "state_of", "stoker", "theirs", "wanted"]
+__all__ = ["REPLACE", "TAKES", "Kubectl", "config_map", "deployment", "emitted", "namespace", "state_of", "stoker", "theirs", "wanted"]
 
 TAKES = (
     "ConfigMap/theirs/settings:.data.level",
@@ -111,10 +111,10 @@ def wanted() -> list[Emitted]:
     ]
 
 
-def state_of(kubectl: Kubectl) -> dict[str, Object]:
+def state_of(kubectl: Kubectl, kinds: str = _KINDS) -> dict[str, Object]:
     """Everything that people made, with owners, without what the server counts."""
     found = {}
-    for obj in kubectl.json("get", _KINDS, "-A")["items"]:
+    for obj in kubectl.json("get", kinds, "-A")["items"]:
         metadata = obj["metadata"]
         if metadata.get("ownerReferences") or metadata.get("namespace") in {
             "kube-system",
