@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.apply.running.things import Kubectl, stoker
-from tests.rollout.running.things import forget, theirs
+from tests.rollout.running.things import forget, standing, theirs
 
 from stoker.kube.cluster import Cluster, open_cluster
 
@@ -33,8 +33,13 @@ def kubectl(kubeconfig: Path) -> Kubectl:
 
 @pytest.fixture
 def cluster(kubeconfig: Path, kubectl: Kubectl) -> Iterator[Cluster]:
-    """The cluster with the user's things in it, and nothing of ours."""
-    theirs(kubectl)
+    """The cluster with the user's things in it, and nothing of ours; the user's stay from test to test where they are untouched."""
+    if "theirs" not in kubectl("get", "namespaces"):
+        theirs(kubectl)
+    before = standing(kubectl)
     with open_cluster(kubeconfig=str(kubeconfig)) as found:
         yield found
-    forget(kubectl)
+    if before == standing(kubectl):
+        kubectl("delete", "namespace", "stoker-system", "--ignore-not-found", "--wait")
+    else:
+        forget(kubectl)

@@ -57,7 +57,7 @@ def versions(kubectl: Kubectl) -> dict[str, str]:
 
 
 def test_plan_says_what_each_phase_applies_and_proves_without_a_cluster(file: Path) -> None:
-    done = run_stoker("rollout", "plan", file, "--output", "json", "--", check=False)
+    done = run_stoker("rollout", "plan", file, "--output", "json", check=False)
 
     assert 0 == done.returncode, done.stderr
     phases = json.loads(done.stdout)["phases"]
@@ -69,7 +69,8 @@ def test_plan_says_what_each_phase_applies_and_proves_without_a_cluster(file: Pa
 def test_what_cannot_be_done_is_refused_before_anything_is(rollout: Command, file: Path, cluster: Cluster) -> None:
     for arguments in (("status",), ("pause",), ("rollback", "--yes")):
         done = rollout(*arguments)
-        assert (1, "no rollout has begun on this cluster" in done.stderr) == (done.returncode, True), done.stderr
+        assert 2 == done.returncode
+        assert "no rollout has begun on this cluster" in done.stderr
     done = rollout("run", file, "--through", "nowhere")
     assert 2 == done.returncode
     assert "foundation, tenants, rest" in done.stderr
@@ -106,7 +107,7 @@ def test_a_rollout_goes_phase_by_phase_and_back(
     assert {"passed"} == {one["verdict"] for one in status["gates"]}
     assert all(one["evidence"] and one["source"] == "lab at 60 times the wall's speed" for one in status["gates"])
     assert "lab at 60 times the wall's speed" == status["measured_on"]
-    assert {"root@vm"[:0]} != {entry["who"] for entry in status["rollout"]["log"]}
+    assert all("@" in entry["who"] for entry in status["rollout"]["log"])
     text = rollout("status").stdout
     assert all(entry["what"] in text for entry in status["rollout"]["log"])
 
@@ -234,4 +235,4 @@ def test_whoever_comes_second_is_told_who_holds_it_and_changes_nothing(
         assert 4 == done.returncode, done.stderr
         assert f"a rollout is running: {elsewhere} holds Lease stoker-system/stoker-rollout" in done.stderr
     assert before == standing(kubectl)
-    assert 1 == rollout("status").returncode  # still nothing has begun
+    assert "no rollout has begun on this cluster" in rollout("status").stderr
