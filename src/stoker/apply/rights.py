@@ -3,14 +3,16 @@
 A dry run of the server asks for the right to write, although nothing is written; a plan by managedFields does not.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from stoker.apply.store import NAMESPACE
 from stoker.kube.refs import Object
 
-__all__ = ["COMMANDS", "KINDS", "Command", "rights"]
+__all__ = ["COMMANDS", "KINDS", "Command", "Rule", "object_rules", "rights", "roles_of", "rule"]
+
+Rule = dict[str, list[str]]
 
 # Every kind that the compilers emit, with its plural: `tests/apply` holds it to them and to a server's discovery.
 KINDS: Final[Mapping[str, str]] = {
@@ -109,44 +111,60 @@ def rights(name: str, kinds: Collection[str] = ()) -> list[Object]:
         kinds: as ``Deployment.apps``: only these; every kind that a platform can have where empty.
     """
     command = COMMANDS[name]
-    wanted = [kind for kind in KINDS if not kinds or kind in kinds]
-    rules = _rules(wanted, command.objects)
-    if "patch" in command.objects and (roles := [KINDS[kind] for kind in _ROLES if kind in wanted]):
-        # The server lets nobody grant what he has not, but by these verbs.
-        rules.append(_rule(_RBAC, roles, ("bind", "escalate")))
-    if command.record:
-        rules.append(_rule("storage.k8s.io", ["storageclasses"], ("list",)))
-        if "Namespace" not in wanted:
-            rules.append(_rule("", ["namespaces"], ("get", "create", "patch", "delete")))
+    rules = object_rules(kinds, command.objects, applies=command.record)
     if command.everything:
-        rules.append(_rule("*", ["*"], ("list",)))
-    slug = "stoker-" + name.replace(" --", "-")
-    about = {"stoker.dev/reason": command.why}
-    found = [_role("ClusterRole", slug, rules, about)]
+        rules.append(rule("*", ["*"], ("list",)))
     configs = ("get", "list", "create", "patch", "delete") if command.record else ("list",)
-    record = [_rule("", ["configmaps"], configs)]
+    record = [rule("", ["configmaps"], configs)]
     if command.record:
-        record.append(_rule("coordination.k8s.io", ["leases"], ("get", "create", "update", "delete")))
-    role = _role("Role", slug, record, {"stoker.dev/reason": "the record of runs, and one run at a time"})
+        record.append(rule("coordination.k8s.io", ["leases"], ("get", "create", "update", "delete")))
+    return roles_of(name, rules, record, command.why)
+
+
+def object_rules(kinds: Collection[str], verbs: Sequence[str], *, applies: bool) -> list[Rule]:
+    """Rules for what a platform is compiled to.
+
+    Args:
+        kinds: only these; all of `KINDS` where empty.
+        verbs: on each.
+        applies: it writes, and waits until things are ready: with what that needs beside the objects.
+    """
+    wanted = [kind for kind in KINDS if not kinds or kind in kinds]
+    groups: dict[str, list[str]] = {}
+    for kind in wanted:
+        groups.setdefault(kind.partition(".")[2], []).append(KINDS[kind])
+    rules = [rule(group, plurals, verbs) for group, plurals in sorted(groups.items())]
+    if "patch" in verbs and (roles := [KINDS[kind] for kind in _ROLES if kind in wanted]):
+        # The server lets nobody grant what he has not, but by these verbs.
+        rules.append(rule(_RBAC, roles, ("bind", "escalate")))
+    if applies:
+        rules.append(rule("storage.k8s.io", ["storageclasses"], ("list",)))
+        if "Namespace" not in wanted:
+            rules.append(rule("", ["namespaces"], ("get", "create", "patch", "delete")))
+    return rules
+
+
+def roles_of(name: str, rules: Sequence[Rule], record: Sequence[Rule], why: str) -> list[Object]:
+    """The namespace of the record, the ClusterRole of ``rules`` where there are any, and the Role of ``record`` in that namespace."""
+    slug = "stoker-" + name.replace("--", "").replace("  ", " ").replace(" ", "-")
+    found: list[Object] = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}]
+    if rules:
+        found.append(_role("ClusterRole", slug, rules, why))
+    role = _role("Role", slug, record, "the record of runs, and one run at a time" if rules else why)
     role["metadata"]["namespace"] = NAMESPACE
-    return [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *found, role]
+    return [*found, role]
 
 
-def _role(kind: str, name: str, rules: list[Any], annotations: dict[str, str]) -> Object:
+def _role(kind: str, name: str, rules: Sequence[Rule], why: str) -> Object:
     return {
         "apiVersion": f"{_RBAC}/v1",
         "kind": kind,
-        "metadata": {"name": name, "annotations": annotations},
-        "rules": rules,
+        "metadata": {"name": name, "annotations": {"stoker.dev/reason": why}},
+        "rules": list(rules),
     }
 
 
-def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> dict[str, list[str]]:
-    return {"apiGroups": [group], "resources": sorted(resources), "verbs": list(verbs)}
-
-
-def _rules(kinds: Iterable[str], verbs: tuple[str, ...]) -> list[dict[str, list[str]]]:
-    groups: dict[str, list[str]] = {}
-    for kind in kinds:
-        groups.setdefault(kind.partition(".")[2], []).append(KINDS[kind])
-    return [_rule(group, plurals, verbs) for group, plurals in sorted(groups.items())]
+def rule(group: str, resources: Iterable[str], verbs: Iterable[str], names: Sequence[str] = ()) -> Rule:
+    """One rule; with ``names`` for objects of these names alone."""
+    found: Rule = {"apiGroups": [group], "resources": sorted(resources), "verbs": list(verbs)}
+    return found | {"resourceNames": list(names)} if names else found

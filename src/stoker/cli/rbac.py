@@ -15,7 +15,7 @@ def rbac(
     command: Annotated[
         str | None,
         typer.Argument(
-            help="Such as plan, apply, `plan --offline-diff`; a list where absent.", show_default=False
+            help="Such as apply, `plan --offline-diff`, `rollout run`; a list where absent.", show_default=False
         ),
     ] = None,
     *,
@@ -50,51 +50,39 @@ def rbac(
         stoker rbac apply --platform platform.yaml --subject ServiceAccount:ci/deployer | kubectl apply -f -
 
         stoker rbac "plan --offline-diff"
+
+        stoker rbac "rollout run --set-nodes" --platform platform.yaml
     """
-    from stoker.apply.rights import COMMANDS, rights
-    from stoker.kube.live import read_role
-    from stoker.kube.refs import ref_of
+    from stoker.cli.rights import commands
     from stoker.render.yaml_text import dump
 
-    known = [*COMMANDS, "audit", "canary"]
+    known = commands()
     if command is None:
-        rows = [[name, ", ".join(one.objects), one.why] for name, one in COMMANDS.items()]
-        table(
-            ["command", "verbs on what it applies", "why"],
-            [
-                *rows,
-                ["audit", "get, list", "reads only"],
-                ["canary", "get, patch", "shifts traffic, keeps its record"],
-            ],
-        )
+        rows = [[name, one.verbs, one.why] for name, one in known.items()]
+        table(["command", "verbs on what it applies", "why"], rows)
         return
     if command not in known:
+        wanted = ", ".join(known)
         raise InputError(
-            [
-                Problem(
-                    "is no command that touches a cluster",
-                    path="COMMAND",
-                    found=command,
-                    wanted=", ".join(known),
-                )
-            ]
+            [Problem("is no command that touches a cluster", path="COMMAND", found=command, wanted=wanted)]
         )
-    if command in {"audit", "canary"}:
-        from stoker.canary.rights import canary_role
-
-        roles = [read_role() if command == "audit" else canary_role()]
-    else:
-        kinds: set[str] = set()
-        if platform is not None:
-            from stoker.cli.plan import wanted
-
-            kinds = {ref_of(item.object).resource for item in wanted(str(platform))[1]}
-        roles = rights(command, kinds)
+    roles = known[command].roles(_kinds(platform))
     roles += [_binding(role, subject) for role in roles if "rules" in role] if subject else []
     if output is Output.JSON:
         print_json({"apiVersion": "v1", "kind": "List", "items": roles})
     else:
         out().file.write("---\n".join(dump(role) for role in roles))
+
+
+def _kinds(platform: Path | None) -> set[str]:
+    """Of a platform's objects; none where every kind is meant."""
+    from stoker.kube.refs import ref_of
+
+    if platform is None:
+        return set()
+    from stoker.cli.plan import wanted
+
+    return {ref_of(item.object).resource for item in wanted(str(platform))[1]}
 
 
 def _binding(role: dict[str, Any], subject: str) -> dict[str, Any]:

@@ -24,27 +24,19 @@ PROBE_LABEL: Final = "stoker.dev/gate-run"
 CHANGED_LABEL: Final = "stoker.dev/gate-changed"
 _BACK: Final = "stoker.dev/gate-back"  # annotation: the merge patch that puts an object back
 # Kinds whose objects own pods: deleted in the foreground they are there until the pods are gone.
-_OWNERS: Final = frozenset(("InferenceService", "LLMInferenceService", "Deployment", "Job"))
+_OWNERS: Final = frozenset(("InferenceService", "LLMInferenceService", "Deployment"))
 _GOING: Final = 60.0  # seconds of the wall that are waited for them; a live engine may drain for minutes
 _LIFE: Final = 3600  # seconds of a probe pod at most
-# Kinds that gates make, owners first, so that nothing is made anew while it is swept.
+# Kinds that gates make, owners first, so that nothing is made anew while it is swept; `stoker rbac` asks for rights on each.
 KINDS: Final = (
     ("serving.kserve.io/v1beta1", "InferenceService"),
     ("serving.kserve.io/v1alpha2", "LLMInferenceService"),
-    ("serving.knative.dev/v1", "Service"),
     ("keda.sh/v1alpha1", "ScaledObject"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
-    ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"),
-    ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("monitoring.coreos.com/v1", "PodMonitor"),
-    ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("apps/v1", "Deployment"),
-    ("batch/v1", "Job"),
     ("v1", "Pod"),
     ("v1", "Service"),
-    ("v1", "ConfigMap"),
-    ("v1", "Secret"),
-    ("v1", "Namespace"),
 )
 
 
