@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.lab.running.conftest import stoker
 from tests.rollout.charts import alerting_secret, install_charts
+from tests.rollout.permitted import within_rights
 
 from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object, Ref
@@ -131,7 +132,8 @@ def measured(
         Probes(cluster, "test"),
         services or {},
     )
-    result = run_gate(gate, context)
+    with within_rights(cluster):
+        result = run_gate(gate, context)
     assert result.cleaned, result.as_json()
     return result
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.running.conftest import stoker
+from tests.rollout.permitted import within_rights
 
 from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object
@@ -111,7 +112,8 @@ def run(
         services or {},
         memory={} if memory is None else memory,
     )
-    return run_gate(found, context)
+    with within_rights(cluster):
+        return run_gate(found, context)
 
 
 def measure(

@@ -20,7 +20,7 @@ class Account:
     """A ServiceAccount with the roles of one command, and its kubeconfig."""
 
     def __init__(self, kubectl: Kubectl, folder: Path, command: str) -> None:
-        self.name = command.replace(" --", "-")
+        self.name = command.replace(" --", "-").replace(" ", "-")
         kubectl("create", "serviceaccount", self.name, "-n", "ci")
         roles = stoker(
             "rbac", command, "--subject", f"ServiceAccount:ci/{self.name}", "--output", "json"
