@@ -15,6 +15,7 @@ from stoker.apply.look import each, look
 from stoker.apply.readiness import Readiness
 from stoker.apply.revert import carry_back
 from stoker.apply.session import CONTROLLERS, Session, session
+from stoker.apply.store import Store
 from stoker.apply.undo import Spared, UndoKind
 from stoker.apply.wait import wait_ready
 from stoker.apply.write import ChangedMeanwhileError, carry_out
@@ -80,6 +81,10 @@ def apply_plan(
     # What is no longer wanted and left alone is not waited for.
     plan = replace(plan, changes=tuple(c for c in plan.changes if c.is_change or c.wanted is not None))
     if not plan.changed:
+        if any(entry.pending for entry in Store(cluster).entries.values()):
+            # A run was killed after its last change: a session learns what became of it.
+            with session(cluster, command, plan.platform, progress):
+                pass
         return _stands(cluster, plan, progress=progress, timeout=timeout, wait=wait)
     with session(cluster, command, plan.platform, progress) as run:
         done: list[tuple[Ref, Action]] = []

@@ -6,10 +6,11 @@ from typing import Any
 from tests.apply.running.things import Kubectl, config_map, deployment, namespace, state_of
 
 from stoker.cli.rollout_told import held_rollout
-from stoker.kube.cluster import Cluster
+from stoker.kube.cluster import Cluster, open_cluster
 from stoker.kube.refs import Object
 from stoker.platform.load import loads
 from stoker.rollout.gates import GATES
+from stoker.rollout.nodes import restore_nodes
 from stoker.rollout.phases import PlannedPhase, plan_phases
 from stoker.rollout.probes import CHANGED_LABEL, KINDS, PROBE_LABEL
 from stoker.rollout.run import carry_on
@@ -18,7 +19,7 @@ from stoker.sizing.resolve import resolve
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades import compile_platform
 
-__all__ = ["GATES_OF", "PLATFORM", "forget", "left_over", "phases_of", "roll", "standing", "theirs", "written"]
+__all__ = ["GATES_OF", "PLATFORM", "forget", "left_over", "phases_of", "planned", "roll", "standing", "theirs", "written"]
 
 # Three phases: two that are policy and prove something, and one that waits until an engine answers.
 PLATFORM = """
@@ -107,6 +108,8 @@ def theirs(kubectl: Kubectl) -> None:
 
 def forget(kubectl: Kubectl) -> None:
     """Take everything away, whatever a test left."""
+    with open_cluster(kubeconfig=str(kubectl.kubeconfig)) as cluster:
+        restore_nodes(cluster)
     kubectl("delete", "validatingadmissionpolicybindings,validatingadmissionpolicies,priorityclasses", "-l",
             "app.kubernetes.io/managed-by=stoker", "--ignore-not-found")  # fmt: skip
     kubectl("delete", "namespace", *_OURS, "--ignore-not-found", "--wait")
