@@ -50,6 +50,53 @@ def test_every_gate_of_a_phase_is_measured_and_one_that_did_not_pass_stops_it() 
     assert next_step(state) == Measure("week-1", "week-1/taint")  # the next run measures it anew
 
 
+def test_what_was_not_applied_or_not_measured_has_not_passed() -> None:
+    state = fresh()
+    assert state.verdict() is Verdict.INCONCLUSIVE
+
+    state = state.applying("week-1", "a").applied("week-1").measured("week-1", "week-1/taint", Verdict.PASSED)
+    assert state.verdict("week-1") is Verdict.INCONCLUSIVE
+
+    state = state.measured("week-1", "week-1/quota", Verdict.PASSED)
+    assert state.verdict("week-1") is Verdict.PASSED
+    assert state.verdict() is Verdict.INCONCLUSIVE
+
+    failed = state.measured("week-1", "week-1/taint", Verdict.FAILED)
+    assert failed.verdict() is Verdict.FAILED
+    assert state.measured("week-2", "week-2/ready", Verdict.FAILED).verdict("week-1") is Verdict.PASSED
+
+
+def test_a_phase_without_gates_has_passed_when_it_is_applied_and_not_before() -> None:
+    state = begin("r", "ai", "abc", [("only", [])])
+
+    assert state.verdict() is Verdict.INCONCLUSIVE
+    assert state.applying("only", "a").verdict() is Verdict.INCONCLUSIVE
+    assert state.applying("only", "a").applied("only").verdict() is Verdict.PASSED
+
+
+def test_a_rollback_that_was_cut_off_leaves_nothing_that_counts_as_passed() -> None:
+    state = fresh().applying("week-1", "a").applied("week-1")
+    for gate in PHASES[0][1]:
+        state = state.measured("week-1", gate, Verdict.PASSED)
+
+    cut = RolloutState.from_json(json.loads(json.dumps(state.rolling_back("week-1").as_json())))
+
+    assert cut.verdict("week-1") is Verdict.INCONCLUSIVE
+    assert cut.phase("week-1").runs == ("a",)  # what the next rollback undoes
+    assert next_step(cut) == Apply("week-1")
+
+
+def test_runs_are_counted_over_rollbacks() -> None:
+    state = fresh().applying("week-1", "r-1").applying("week-1", "r-1").applying("week-1", "r-2")
+    assert state.phase("week-1").times == 2
+
+    assert state.rolled_back("week-1").phase("week-1").times == 2
+    old = state.as_json()
+    for phase in old["phases"]:
+        del phase["times"]  # as versions before this one wrote it
+    assert RolloutState.from_json(json.loads(json.dumps(old))) == state
+
+
 def test_a_run_ends_after_the_phase_it_was_asked_for() -> None:
     state = fresh().applying("week-1", "a").applied("week-1")
     for gate in PHASES[0][1]:

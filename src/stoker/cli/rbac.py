@@ -15,7 +15,8 @@ def rbac(
     command: Annotated[
         str | None,
         typer.Argument(
-            help="Such as apply, `plan --offline-diff`, `rollout run`; a list where absent.", show_default=False
+            help="Such as apply, `plan --offline-diff`, `rollout run`; a list where absent.",
+            show_default=False,
         ),
     ] = None,
     *,

@@ -83,15 +83,11 @@ def take_back(
     holder = Holder.this_process()
     with (
         narration(None) as lines,
-        hold(
-            cluster, PLATFORM_NAMESPACE, LEASE, what="a rollout", holder=holder, told=lines.say
-        ) as held,
+        hold(cluster, PLATFORM_NAMESPACE, LEASE, what="a rollout", holder=holder, told=lines.say) as held,
     ):
         applier = ByApply(cluster, None, narrate(lines), lines.say, timeout=timeout)
         who = f"{holder.user}@{holder.host}"
-        state = undo(
-            cluster, Store(cluster), applier, Told(lines), held=held, who=who, back_to=back_to
-        )
+        state = undo(cluster, Store(cluster), applier, Told(lines), held=held, who=who, back_to=back_to)
         if not back_to:
             applier.restore_nodes()
     return state, applier.left

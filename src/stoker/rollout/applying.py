@@ -94,9 +94,7 @@ class ByApply:
     def rollback(self, runs: Collection[str]) -> None:
         """Undo every apply run that was made under these names, and no other."""
         commands = {f"rollout {run}" for run in runs}
-        numbers = [
-            found.number for found in ApplyStore(self.cluster).runs() if found.command in commands
-        ]
+        numbers = [found.number for found in ApplyStore(self.cluster).runs() if found.command in commands]
         if not numbers:
             return  # nothing had to be changed
         undone = rollback(

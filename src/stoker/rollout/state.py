@@ -139,8 +139,9 @@ class RolloutState:
         )
 
     def verdict(self, through: str = "") -> Verdict:
-        """Of all phases as far as ``through``: failed where a gate has, passed where every phase has; else inconclusive,
-        for a phase that was not applied and a gate that was not measured have shown nothing.
+        """Of all phases as far as ``through``: failed where a gate has, passed where every phase has, else inconclusive.
+
+        A phase that was not applied and a gate that was not measured have shown nothing.
         """
         names = [phase.name for phase in self.phases]
         phases = self.phases[: names.index(through) + 1] if through in names else self.phases

@@ -10,7 +10,19 @@ from tests.lab.running.conftest import stoker
 from stoker.kube.refs import Object
 from stoker.upgrades.objects import Emitted, Upgrade, Wave
 
-__all__ = ["REPLACE", "TAKES", "Kubectl", "config_map", "deployment", "emitted", "namespace", "state_of", "stoker", "theirs", "wanted"]
+__all__ = [
+    "REPLACE",
+    "TAKES",
+    "Kubectl",
+    "config_map",
+    "deployment",
+    "emitted",
+    "namespace",
+    "state_of",
+    "stoker",
+    "theirs",
+    "wanted",
+]
 
 TAKES = (
     "ConfigMap/theirs/settings:.data.level",

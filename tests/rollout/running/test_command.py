@@ -50,7 +50,8 @@ def versions(kubectl: Kubectl) -> dict[str, str]:
     """Of everything that a rollout applies."""
     kinds = "namespaces,resourcequotas,limitranges,deployments,networkpolicies,validatingadmissionpolicies,httproutes"
     return {
-        obj["metadata"]["uid"]: str(obj["metadata"].get("generation", "")) + str(obj["metadata"]["managedFields"])
+        obj["metadata"]["uid"]: str(obj["metadata"].get("generation", ""))
+        + str(obj["metadata"]["managedFields"])
         for obj in kubectl.json("get", kinds, "-A")["items"]
         if "status" not in str(obj["metadata"].get("managedFields", [{}])[-1].get("subresource"))
     }
@@ -66,7 +67,9 @@ def test_plan_says_what_each_phase_applies_and_proves_without_a_cluster(file: Pa
     assert "Deployment ai-production llama" in phases[2]["objects"]
 
 
-def test_what_cannot_be_done_is_refused_before_anything_is(rollout: Command, file: Path, cluster: Cluster) -> None:
+def test_what_cannot_be_done_is_refused_before_anything_is(
+    rollout: Command, file: Path, cluster: Cluster
+) -> None:
     for arguments in (("status",), ("pause",), ("rollback", "--yes")):
         done = rollout(*arguments)
         assert 2 == done.returncode
@@ -105,7 +108,9 @@ def test_a_rollout_goes_phase_by_phase_and_back(
     assert json.loads(whole.stdout) == status
     assert [gate for gates in GATES_OF.values() for gate in gates] == [one["id"] for one in status["gates"]]
     assert {"passed"} == {one["verdict"] for one in status["gates"]}
-    assert all(one["evidence"] and one["source"] == "lab at 60 times the wall's speed" for one in status["gates"])
+    assert all(
+        one["evidence"] and one["source"] == "lab at 60 times the wall's speed" for one in status["gates"]
+    )
     assert "lab at 60 times the wall's speed" == status["measured_on"]
     assert all("@" in entry["who"] for entry in status["rollout"]["log"])
     text = rollout("status").stdout
@@ -136,7 +141,9 @@ def test_a_rollout_goes_phase_by_phase_and_back(
 def test_a_cluster_without_its_taint_fails_the_gate_and_stops_there(
     rollout: Command, file: Path, kubectl: Kubectl, cluster: Cluster
 ) -> None:
-    assert 1 == rollout("run", file, "--through", "foundation").returncode  # nodes lack what they need, and nobody sets it
+    assert (
+        1 == rollout("run", file, "--through", "foundation").returncode
+    )  # nodes lack what they need, and nobody sets it
     node = kubectl.json("get", "nodes", "-l", "nvidia.com/gpu.present=true")["items"][0]["metadata"]["name"]
     try:
         done = rollout("run", file, "--set-nodes", "--through", "foundation")
@@ -174,7 +181,9 @@ def test_a_platform_that_has_changed_begins_again_and_is_rolled_back_whole(
     changed = rollout("run", other, "--set-nodes", "--through", "tenants")
     assert 0 == changed.returncode, changed.stderr
     _, status = rollout.status()
-    assert "the platform has changed: every phase is applied and measured again" in str(status["rollout"]["log"])
+    assert "the platform has changed: every phase is applied and measured again" in str(
+        status["rollout"]["log"]
+    )
     assert 6 == len(status["gates"])
     quota = kubectl.json("get", "resourcequota", "stoker-quota", "-n", "ai-experiments")
     assert "3" == quota["spec"]["hard"]["requests.nvidia.com/gpu"]

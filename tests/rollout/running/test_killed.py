@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def points(seed: int, count: int, most: int) -> list[Point]:
     return [(rng.randint(1, most), rng.choice(["unsent", "answered"])) for _ in range(count)]
 
 
-def names_of(found: dict[str, Object]) -> list[str]:
+def names_of(found: Iterable[str]) -> list[str]:
     """Objects by name, without those that the cluster makes by itself in every namespace."""
     return sorted(name for name in found if not name.endswith(("/kube-root-ca.crt", "/default")))
 
@@ -65,7 +66,9 @@ def check_record(store: Store, state: RolloutState) -> None:
     places = [said.index("began")]
     for phase, gates in GATES_OF.items():
         places.append(said.index(f"{phase}: applied"))
-        places += [next(i for i, what in enumerate(said) if what.startswith(f"{gate}: passed")) for gate in gates]
+        places += [
+            next(i for i, what in enumerate(said) if what.startswith(f"{gate}: passed")) for gate in gates
+        ]
     assert sorted(places) == places, said
     assert [PhaseStatus.PASSED] * 3 == [phase.status for phase in state.phases]
     assert state.verdict() is Verdict.PASSED
@@ -86,7 +89,7 @@ def check_whole(kubectl: Kubectl, cluster: Cluster, before: dict[str, Object]) -
     found = standing(kubectl)
     wanted = {f"{item.key[1]} {item.key[2]}/{item.key[3]}" for phase in phases_of() for item in phase.objects}
     ours = {name for name in wanted if "stoker-system" not in name}
-    assert names_of({**before, **dict.fromkeys(ours, {})}) == names_of(found)
+    assert names_of(before.keys() | ours) == names_of(found)
     for name in ("ConfigMap theirs/settings", "ConfigMap ai-production/settings", "Deployment theirs/web"):
         assert before[name] == found[name]
     assert "search" == found["Namespace /ai-production"]["metadata"]["labels"]["team"]

@@ -20,9 +20,7 @@ _WAYS = [name for name in COMMANDS if name != "rollout run"]
 
 
 @pytest.fixture
-def account(
-    cluster: Cluster, kubectl: Kubectl, tmp_path: Path
-) -> Iterator[dict[str, Account]]:
+def account(cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> Iterator[dict[str, Account]]:
     kubectl("create", "namespace", "ci")
     yield {command: Account(kubectl, tmp_path, command) for command in _WAYS}
     names = [command.replace(" --", "-").replace(" ", "-") for command in _WAYS]
@@ -61,14 +59,20 @@ def test_every_request_of_a_rollout_is_in_its_roles(cluster: Cluster) -> None:
         take_back(cluster)
 
     assert [] == denied(rolled, "rollout run --set-nodes")
-    assert {"nodes"} == {one.resource for one in denied(rolled, "rollout run")}  # that one sets no labels and taints
+    assert {"nodes"} == {
+        one.resource for one in denied(rolled, "rollout run")
+    }  # that one sets no labels and taints
     assert [] == denied(back, "rollout rollback")
     assert denied(rolled, "rollout gate")
 
 
 @pytest.mark.parametrize("command", ["rollout status", "rollout pause", "rollout resume"])
 def test_what_only_looks_at_the_record_has_no_right_outside_it(command: str) -> None:
-    roles = [role for role in json.loads(stoker("rbac", command, "--output", "json").stdout)["items"] if "rules" in role]
+    roles = [
+        role
+        for role in json.loads(stoker("rbac", command, "--output", "json").stdout)["items"]
+        if "rules" in role
+    ]
 
     assert [("Role", "stoker-system")] == [(role["kind"], role["metadata"]["namespace"]) for role in roles]
     if command == "rollout status":

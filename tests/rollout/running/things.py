@@ -19,7 +19,18 @@ from stoker.sizing.resolve import resolve
 from stoker.sizing.resolved import ResolvedPlatform
 from stoker.upgrades import compile_platform
 
-__all__ = ["GATES_OF", "PLATFORM", "forget", "left_over", "phases_of", "planned", "roll", "standing", "theirs", "written"]
+__all__ = [
+    "GATES_OF",
+    "PLATFORM",
+    "forget",
+    "left_over",
+    "phases_of",
+    "planned",
+    "roll",
+    "standing",
+    "theirs",
+    "written",
+]
 
 # Three phases: two that are policy and prove something, and one that waits until an engine answers.
 PLATFORM = """
@@ -117,9 +128,7 @@ def forget(kubectl: Kubectl) -> None:
 
 def standing(kubectl: Kubectl) -> dict[str, Object]:
     """Everything that people made, and what nodes are told, without records."""
-    found = {
-        name: obj for name, obj in state_of(kubectl, _KINDS).items() if "stoker-system" not in name
-    }
+    found = {name: obj for name, obj in state_of(kubectl, _KINDS).items() if "stoker-system" not in name}
     for node in kubectl.json("get", "nodes")["items"]:
         metadata = node["metadata"]
         found[f"Node {metadata['name']}"] = {
