@@ -200,7 +200,7 @@ def measure_gates(rollout: Rollout, wanted: Callable[[str], bool]) -> list[GateR
     ):
         rollout.listener.line("the rollout is of another file: its record stays as it is")
         state = None
-    results = []
+    results: list[GateResult] = []
     for phase in rollout.phases:
         for planned in phase.gates:
             if not wanted(planned.gate.id):

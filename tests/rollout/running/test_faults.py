@@ -179,7 +179,7 @@ def test_a_gate_that_cannot_look_is_inconclusive_and_leaves_nothing(
     check_back(kubeconfig, kubectl, cluster, before)
 
 
-@pytest.mark.parametrize("left", [30, 120, 260, 330])
+@pytest.mark.parametrize("left", [30, 120, 200, 260])
 def test_a_server_that_is_gone_ends_in_one_error_and_the_next_run_goes_on(
     cluster: Cluster, kubectl: Kubectl, kubeconfig: Path, left: int
 ) -> None:

@@ -63,13 +63,15 @@ def check_record(store: Store, state: RolloutState) -> None:
     assert sorted(moments) == moments
     said = [entry.what for entry in state.log]
     assert said.count("began") == 1
-    places = [said.index("began")]
-    for phase, gates in GATES_OF.items():
-        places.append(said.index(f"{phase}: applied"))
-        places += [
+    done = said.index("began")
+    for phase, gates in GATES_OF.items():  # a phase is applied when all gates of the one before have passed
+        applied = said.index(f"{phase}: applied")
+        assert applied > done, said
+        passed = [
             next(i for i, what in enumerate(said) if what.startswith(f"{gate}: passed")) for gate in gates
         ]
-    assert sorted(places) == places, said
+        assert all(place > applied for place in passed), said
+        done = max([applied, *passed])
     assert [PhaseStatus.PASSED] * 3 == [phase.status for phase in state.phases]
     assert state.verdict() is Verdict.PASSED
 
