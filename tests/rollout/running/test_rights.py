@@ -1,12 +1,11 @@
 """The roles that `stoker rbac` prints for rollouts: each suffices, and what only reads writes nothing."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.apply.running.test_rights import WRITES, Account
-from tests.apply.running.things import Kubectl, stoker
+from tests.apply.running.things import Kubectl
 from tests.rollout.permitted import denied, recorded
 from tests.rollout.running.things import roll, written
 
@@ -68,11 +67,7 @@ def test_every_request_of_a_rollout_is_in_its_roles(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("command", ["rollout status", "rollout pause", "rollout resume"])
 def test_what_only_looks_at_the_record_has_no_right_outside_it(command: str) -> None:
-    roles = [
-        role
-        for role in json.loads(stoker("rbac", command, "--output", "json").stdout)["items"]
-        if "rules" in role
-    ]
+    roles = [role for role in commands()[command].roles(()) if "rules" in role]
 
     assert [("Role", "stoker-system")] == [(role["kind"], role["metadata"]["namespace"]) for role in roles]
     if command == "rollout status":
