@@ -16,6 +16,7 @@ from tests.rollout.running.things import GATES_OF, left_over, phases_of, roll, s
 
 from stoker.apply.plan import plan_changes
 from stoker.apply.store import Store as ApplyStore
+from stoker.cli.rollout_told import take_back
 from stoker.kube.cluster import Cluster
 from stoker.kube.refs import Object
 from stoker.rollout.evidence import Verdict
@@ -100,6 +101,10 @@ def check_whole(kubectl: Kubectl, cluster: Cluster, before: dict[str, Object]) -
 def check_back(kubeconfig: Path, kubectl: Kubectl, cluster: Cluster, before: dict[str, Object]) -> None:
     """A rollback of everything leaves the cluster as it was."""
     assert 0 == run(kubeconfig, "rollback", _NEVER, "unsent")
+    check_gone(kubectl, cluster, before)
+
+
+def check_gone(kubectl: Kubectl, cluster: Cluster, before: dict[str, Object]) -> None:
     assert [] == left_over(cluster)
     assert before == standing(kubectl)
     state = Store(cluster).load()
@@ -107,17 +112,18 @@ def check_back(kubeconfig: Path, kubectl: Kubectl, cluster: Cluster, before: dic
     assert not [phase for phase in state.phases if phase.runs or phase.verdicts]
 
 
-@pytest.mark.parametrize(("at", "moment"), [(130, "answered")])
 def test_a_rollout_that_was_killed_is_gone_on_with(
-    kubeconfig: Path, kubectl: Kubectl, cluster: Cluster, at: int, moment: str
+    kubeconfig: Path, kubectl: Kubectl, cluster: Cluster
 ) -> None:
     before = standing(kubectl)
 
-    assert -signal.SIGKILL == run(kubeconfig, "run", at, moment)
-    assert 0 == run(kubeconfig, "run", _NEVER, "unsent")
+    assert -signal.SIGKILL == run(kubeconfig, "run", 130, "answered")
+    roll(cluster)
 
     check_whole(kubectl, cluster, before)
-    check_back(kubeconfig, kubectl, cluster, before)
+    _, left = take_back(cluster)
+    assert [] == left
+    check_gone(kubectl, cluster, before)
 
 
 @pytest.mark.slow
