@@ -187,6 +187,7 @@ def _ill(prometheus: str, *, passes: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+        server.server_close()
         thread.join(timeout=ENDS)
 
 
