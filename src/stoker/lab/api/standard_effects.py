@@ -2,12 +2,14 @@
 
 from ipaddress import IPv4Network
 
+import msgspec
+
 from stoker.lab.api.cluster import Cluster
 from stoker.lab.api.effects import Effects
 from stoker.lab.kinds.custom_definitions_names import established_status, is_established
 from stoker.lab.kinds.services_allocation import ServicePool, allocate_create, allocate_update, release
 from stoker.lab.kinds.strategy import Object
-from stoker.lab.store import Key
+from stoker.lab.store import Key, Record
 
 __all__ = ["DEFINITIONS", "definition_effects", "service_effects"]
 
@@ -29,7 +31,7 @@ def service_effects(cluster: Cluster, network: IPv4Network | None = None) -> Eff
 def definition_effects(cluster: Cluster) -> Effects:
     """A definition is established as soon as it is stored: its kinds are served before the client has its answer."""
     # Of the other definitions only the names matter, and decoding every schema for them would cost a second.
-    known = {obj["metadata"]["name"]: _names(obj) for obj in cluster.objects(DEFINITIONS)}
+    known = {key[1]: _stored_names(record) for key, record in cluster.store.scan(DEFINITIONS)}
 
     def stored(obj: Object) -> None:
         name = obj["metadata"]["name"]
@@ -49,6 +51,35 @@ def definition_effects(cluster: Cluster) -> Effects:
         cluster.served.undefine(last["metadata"]["name"])
 
     return Effects(after_create=stored, after_update=changed, after_delete=gone)
+
+
+class _Spec(msgspec.Struct):
+    group: str
+    names: Object
+
+
+class _Metadata(msgspec.Struct):
+    name: str
+
+
+class _Named(msgspec.Struct):
+    spec: _Spec
+    metadata: _Metadata
+    status: Object = {}
+
+
+_named = msgspec.json.Decoder(_Named).decode
+
+
+def _stored_names(record: Record) -> Object:
+    found = _named(record.text)
+    return _names(
+        {
+            "metadata": {"name": found.metadata.name},
+            "spec": {"group": found.spec.group, "names": found.spec.names},
+            "status": found.status,
+        }
+    )
 
 
 def _names(obj: Object) -> Object:

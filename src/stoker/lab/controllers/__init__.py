@@ -41,7 +41,7 @@ def controllers(local: Local, metrics: MetricsSource | None = None) -> list[Cont
         DisruptionBudgets(local, caches),
         Autoscalers(local, caches, metrics or NoMetrics()),
         Quotas(local, caches),
-        GarbageCollector(local, caches),
+        GarbageCollector(local),
         Namespaces(local),
         PodGC(local, caches),
         StorageProtection(local, caches),

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from stoker.lab.api.served import Kind
 from stoker.lab.control.local import Local
 from stoker.lab.control.manager import Target
-from stoker.lab.controllers.cache import Caches, Decoded
 from stoker.lab.controllers.objects import Object
 from stoker.lab.store import Change, Record, Subscription
 
@@ -30,6 +31,22 @@ _LATE: Target = ("", "")
 _LATE_S = 1.0
 
 
+class _Metadata(msgspec.Struct, rename="camel"):
+    uid: str
+    owner_references: list[Object] | None = None
+    finalizers: list[str] | None = None
+    deletion_timestamp: str | None = None
+
+
+class _Owned(msgspec.Struct):
+    """All that is read of an object: a definition has a hundred thousand bytes of schema beside it."""
+
+    metadata: _Metadata
+
+
+_owned = msgspec.json.Decoder(_Owned).decode
+
+
 @dataclass(frozen=True, slots=True)
 class _Node:
     """What the collector keeps of an object."""
@@ -44,13 +61,22 @@ class _Node:
         return self.is_going and _FOREGROUND in self.finalizers
 
 
+def _node_of(record: Record) -> _Node:
+    metadata = _owned(record.text).metadata
+    return _Node(
+        metadata.uid,
+        tuple(metadata.owner_references or ()),
+        tuple(metadata.finalizers or ()),
+        bool(metadata.deletion_timestamp),
+    )
+
+
 class _Graph:
     """Objects by place, and dependents by their owners' uids."""
 
-    def __init__(self, local: Local, decoded: Decoded) -> None:
+    def __init__(self, local: Local) -> None:
         self._store = local.cluster.store
         self._served = local.cluster.served
-        self._decoded = decoded
         self._nodes: dict[_Place, _Node] = {}
         self._dependents: dict[str, dict[_Place, None]] = {}
         self._subscriptions: dict[str, Subscription] = {}
@@ -87,17 +113,8 @@ class _Graph:
 
         return take
 
-    def node_of(self, record: Record) -> _Node:
-        metadata = self._decoded(record)["metadata"]
-        return _Node(
-            metadata["uid"],
-            tuple(metadata.get("ownerReferences") or ()),
-            tuple(metadata.get("finalizers") or ()),
-            bool(metadata.get("deletionTimestamp")),
-        )
-
     def _put(self, place: _Place, record: Record) -> None:
-        node = self.node_of(record)
+        node = _node_of(record)
         if not node.owners and not node.finalizers:
             # Nothing to decide about it; whether it is there is asked of the store.
             return
@@ -150,9 +167,9 @@ class GarbageCollector:
 
     name = "garbagecollector"
 
-    def __init__(self, local: Local, caches: Caches) -> None:
+    def __init__(self, local: Local) -> None:
         self._local = local
-        self._graph = _Graph(local, caches.decoded)
+        self._graph = _Graph(local)
         self.shelves: Sequence[str] = self._graph.shelves()
 
     def targets(self, change: Change) -> Iterator[Target]:
@@ -169,8 +186,8 @@ class GarbageCollector:
 
     def _targets(self, change: Change) -> Iterator[Target]:
         place = (change.key.resource, change.key.namespace, change.key.name)
-        now = None if change.is_delete else self._graph.node_of(change.record)
-        before = None if change.before is None else self._graph.node_of(change.before)
+        now = None if change.is_delete else _node_of(change.record)
+        before = None if change.before is None else _node_of(change.before)
         if now is not None and (now.owners or (now.is_going and now.finalizers)):
             yield _target(place)
         if now is not None and now.is_going and (before is None or before != now):
