@@ -116,7 +116,7 @@ async def through_the_proxy(monitoring: Monitoring) -> float:
     """What somebody sees who knows nothing of speeds: the value, at a time that is the lab's."""
     async with httpx2.AsyncClient(base_url=monitoring.status().prometheus_url) as client:
         now = monitoring.local.cluster.clock().timestamp()
-        parameters: dict[str, str] = {"query": "sum(rate(requests_total[1m]))"}
+        parameters: dict[str, str] = {"query": "sum(rate(requests_total[2m]))"}
         answer = (await client.post("/api/v1/query", data=parameters)).json()
         moment, value = answer["data"]["result"][0]["value"]
         assert now == pytest.approx(moment, abs=3 * monitoring.time.speed)
