@@ -1,6 +1,7 @@
 """Fixtures shared by every test."""
 
 import gc
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,10 @@ settings.register_profile(
     "stoker", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("stoker")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As of whatever a shell starts in the background: commands under test would inherit it, and never be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Tests of every package share the validation of tests/schemas: `from tests.schemas.validate import validate_object`.

@@ -196,7 +196,10 @@ def test_an_interrupted_run_tells_what_it_measured() -> None:
             for _ in range(3):
                 assert answered.acquire(timeout=60)
             process.send_signal(signal.SIGINT)
-            printed, complained = process.communicate(timeout=60)
+            try:
+                printed, complained = process.communicate(timeout=60)
+            finally:
+                process.kill()
         served.shutdown()
     assert process.returncode == 130, complained
     document = json.loads(printed)
