@@ -19,8 +19,8 @@ guide: setup  ## size, compile, render, validate and audit the guide's whole set
 test: setup lint  ## everything that must pass before landing, under ten minutes
 	.venv/bin/pytest -n 3 --dist worksteal -m "not slow"
 
-test-slow: setup  ## the slow suites
-	.venv/bin/pytest -m slow
+test-slow: setup  ## the slow suites, one test at a time: labs, kills, simulations, a soak of ten minutes
+	.venv/bin/pytest -v -m slow
 
 lint: setup
 	.venv/bin/ruff check
