@@ -47,6 +47,7 @@ _KNATIVE_INGRESSES: Final = (
 )
 _PROMETHEUS_LABEL: Final = "app.kubernetes.io/name=prometheus"
 _ALERTMANAGER_LABEL: Final = "app.kubernetes.io/name=alertmanager"
+_GIVEN: Final = "--service, or what the lab tells of itself"
 
 
 class Way(StrEnum):
@@ -117,7 +118,7 @@ def find_model(
         CannotMeasureError: no way answers; it says what was tried.
     """
     if model.name in services:
-        return Endpoint(services[model.name].rstrip("/"), {}, Way.NAMED, "the user")
+        return Endpoint(services[model.name].rstrip("/"), {}, Way.NAMED, _GIVEN)
     tried: list[str] = []
     try:
         for found in _by_gateway(cluster, platform, model):
@@ -188,7 +189,7 @@ def find_prometheus(cluster: Cluster, platform: ResolvedPlatform, services: Mapp
         CannotMeasureError: no way answers.
     """
     if "prometheus" in services:
-        return Endpoint(services["prometheus"].rstrip("/"), {}, Way.NAMED, "the user")
+        return Endpoint(services["prometheus"].rstrip("/"), {}, Way.NAMED, _GIVEN)
     namespace = platform.spec.observability.namespace
     known = [
         _of_address(platform.spec.autoscaling.prometheus_address),
@@ -204,7 +205,7 @@ def find_alertmanager(cluster: Cluster, platform: ResolvedPlatform, services: Ma
         CannotMeasureError: no way answers.
     """
     if "alertmanager" in services:
-        return Endpoint(services["alertmanager"].rstrip("/"), {}, Way.NAMED, "the user")
+        return Endpoint(services["alertmanager"].rstrip("/"), {}, Way.NAMED, _GIVEN)
     namespace = platform.spec.observability.namespace
     known = [(namespace, "alertmanager-operated", 9093)]
     return _find_any(cluster, "alertmanager", known, (namespace, _ALERTMANAGER_LABEL), 9093)
