@@ -1,5 +1,6 @@
 """A server that is busy, broken or gone, and a writer who changes the same objects without end."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from tests.apply.running.test_apply import planned
 from tests.apply.running.test_killed import without_record
 from tests.apply.running.things import Kubectl, state_of, stoker
 from tests.apply.running.victim import transport
+from tests.conftest import REPOSITORY
 
 from stoker.apply.back import uninstall
 from stoker.apply.run import apply_plan
@@ -181,8 +183,10 @@ def test_never_two_runs_at_once(cluster: Cluster, kubeconfig: Path, kubectl: Kub
     from tests.apply.running import victim
 
     command = [sys.executable, victim.__file__, str(kubeconfig), "apply", "1000000", "unsent"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
     ]
     ends = [process.communicate(timeout=1800) for process in both]
 

@@ -160,10 +160,14 @@ def _ill(prometheus: str, *, passes: int) -> Iterator[str]:
     counted = itertools.count(1)
 
     class Relay(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+        def do_POST(self) -> None:
             number = next(counted)
+            question = self.rfile.read(int(self.headers["Content-Length"]))
             if number % 16 < passes:
-                found = httpx2.get(f"{prometheus}{self.path}", trust_env=False)
+                kind = {"Content-Type": self.headers["Content-Type"]}
+                found = httpx2.post(
+                    f"{prometheus}{self.path}", content=question, headers=kind, trust_env=False
+                )
                 self._answer(found.status_code, found.content)
             elif number % 2:
                 self._answer(500, b'{"status": "error", "errorType": "internal", "error": "out of memory"}')
