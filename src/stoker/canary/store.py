@@ -14,6 +14,7 @@ from stoker.canary.state import CanaryState, Phase, decode, encode
 from stoker.errors import StokerError, UnsafeError
 from stoker.kube.api_errors import AlreadyExistsError, ConflictError
 from stoker.kube.cluster import Cluster
+from stoker.kube.records import write_over
 from stoker.kube.refs import Object, Ref
 from stoker.upgrades.objects import MANAGED_BY
 
@@ -81,20 +82,12 @@ class Store:
             "data": data,
         }
         try:
-            if self._version:
-                body["metadata"]["resourceVersion"] = self._version
-                written = self.cluster.replace(body)
-            else:
-                written = self.cluster.create(body)
+            self._version = write_over(self.cluster, body, self._version)
         except (ConflictError, AlreadyExistsError):
-            found = self.cluster.get(self._ref)
-            if found is None or found.get("data") != data:
-                raise UnsafeError(
-                    f"{self._ref} was written by somebody else meanwhile",
-                    fix="run the same command again: it goes on from what stands there",
-                ) from None
-            written = found  # our own write, whose answer was lost
-        self._version = written["metadata"]["resourceVersion"]
+            raise UnsafeError(
+                f"{self._ref} was written by somebody else meanwhile",
+                fix="run the same command again: it goes on from what stands there",
+            ) from None
         return state
 
     def archive(self, state: CanaryState, scene: Scene) -> None:

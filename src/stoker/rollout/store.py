@@ -14,8 +14,9 @@ from typing import Any, Final
 from stoker.apply.session import own_namespace
 from stoker.apply.store import RECORD
 from stoker.errors import StokerError
-from stoker.kube.api_errors import AlreadyExistsError, ConflictError
+from stoker.kube.api_errors import AlreadyExistsError
 from stoker.kube.cluster import Cluster
+from stoker.kube.records import write_over
 from stoker.kube.refs import Object, Ref
 from stoker.rollout.state import RolloutState
 from stoker.upgrades.objects import MANAGED_BY, PLATFORM_NAMESPACE
@@ -75,17 +76,7 @@ class Store:
             "metadata": {"name": _NAME, "namespace": PLATFORM_NAMESPACE, "labels": _LABELS},
             "data": {"state.json": json.dumps(kept.as_json(), indent=1, ensure_ascii=False)},
         }
-        try:
-            if self._version:
-                body["metadata"]["resourceVersion"] = self._version
-                written = self.cluster.replace(body)
-            else:
-                written = self.cluster.create(body)
-        except (AlreadyExistsError, ConflictError):
-            written = self.cluster.get(self._ref) or {}
-            if written.get("data") != body["data"]:
-                raise  # else it was our own write, whose answer was lost
-        self._version = written["metadata"]["resourceVersion"]
+        self._version = write_over(self.cluster, body, self._version)
         return kept
 
     def paused(self) -> bool:

@@ -73,13 +73,11 @@ _named = msgspec.json.Decoder(_Named).decode
 
 def _stored_names(record: Record) -> Object:
     found = _named(record.text)
-    return _names(
-        {
-            "metadata": {"name": found.metadata.name},
-            "spec": {"group": found.spec.group, "names": found.spec.names},
-            "status": found.status,
-        }
-    )
+    return {
+        "metadata": {"name": found.metadata.name},
+        "spec": {"group": found.spec.group, "names": found.spec.names},
+        "status": found.status,
+    }
 
 
 def _names(obj: Object) -> Object:
