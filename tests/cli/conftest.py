@@ -14,28 +14,25 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def _in(folder: Path, runner: Run) -> Run:
+    def start(
+        *arguments: str, stdin: str = "", cwd: Path = folder, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return runner(*arguments, stdin=stdin, cwd=cwd, env=environment)
+
+    return start
+
+
 @pytest.fixture
 def stoker(tmp_path: Path) -> Run:
     """Run `stoker` in an empty folder; text in, text out."""
-
-    def start(
-        *arguments: str, stdin: str = "", cwd: Path = tmp_path, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        return run(*arguments, stdin=stdin, cwd=cwd, env=environment)
-
-    return start
+    return _in(tmp_path, run)
 
 
 @pytest.fixture
 def stoker_process(tmp_path: Path) -> Run:
     """The same in a process of its own."""
-
-    def start(
-        *arguments: str, stdin: str = "", cwd: Path = tmp_path, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        return run_process(*arguments, stdin=stdin, cwd=cwd, env=environment)
-
-    return start
+    return _in(tmp_path, run_process)
 
 
 @pytest.fixture
