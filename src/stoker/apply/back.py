@@ -6,7 +6,7 @@ from typing import Final
 
 from stoker.apply.events import Progress, Said
 from stoker.apply.inventory import Entry, Run, Touched
-from stoker.apply.look import METADATA, each, look
+from stoker.apply.look import each, look, metadata_pages
 from stoker.apply.readiness import Readiness
 from stoker.apply.revert import carry_back
 from stoker.apply.session import session
@@ -243,21 +243,14 @@ def _foreign(cluster: Cluster, refs: Collection[Ref], entries: Mapping[Ref, Entr
 
 def _listed(cluster: Cluster, resource: Resource) -> list[Object]:
     """Names and owners only: no value of a Secret leaves the server."""
-    found: list[Object] = []
-    token = ""
-    while True:
-        params = {"limit": "500", **({"continue": token} if token else {})}
-        try:
-            page = cluster.raw(resource.path(), params=params, accept=METADATA)
-        except ApiError as error:
-            if error.code in {404, 405}:  # a kind that only says that it can be listed
-                return []
-            raise
-        items = page.get("items") or []
-        found += [{**item, "apiVersion": resource.api_version, "kind": resource.kind} for item in items]
-        token = (page.get("metadata") or {}).get("continue") or ""
-        if not token:
-            return found
+    try:
+        pages = list(metadata_pages(cluster, resource))
+    except ApiError as error:
+        if error.code in {404, 405}:  # a kind that only says that it can be listed
+            return []
+        raise
+    named = {"apiVersion": resource.api_version, "kind": resource.kind}
+    return [{**item, **named} for items, _ in pages for item in items]
 
 
 def _is_record(obj: Object) -> bool:

@@ -1,7 +1,7 @@
 """What stands in the cluster of the objects that are wanted: few lists, then single reads of what no list had."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -11,14 +11,13 @@ from stoker.kube.discovery import Resource
 from stoker.kube.refs import Object, Ref, ref_of
 from stoker.upgrades.objects import MANAGED_BY
 
-__all__ = ["LABEL", "METADATA", "THREADS", "each", "look"]
+__all__ = ["LABEL", "THREADS", "each", "look", "metadata_pages"]
 
 THREADS: Final = 8
 LABEL: Final = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 _LIST_FROM: Final = 4  # objects of a kind from which one list is cheaper than single reads
-
 _NAMES_FOR_EACH: Final = 10  # names in a list that cost as much as one single read
-METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -76,14 +75,22 @@ def _listed(cluster: Cluster, wanted: list[Ref]) -> tuple[dict[Ref, Object], lis
 def _names(cluster: Cluster, resource: Resource, *, at_most: int) -> set[tuple[str, str]] | None:
     """Namespaces and names of every object of a kind; None where there are so many that single reads are cheaper."""
     found: set[tuple[str, str]] = set()
+    for items, is_last in metadata_pages(cluster, resource, size=min(500, at_most)):
+        found |= {(item["metadata"].get("namespace") or "", item["metadata"]["name"]) for item in items}
+        if not is_last and len(found) >= at_most:
+            return None
+    return found
+
+
+def metadata_pages(
+    cluster: Cluster, resource: Resource, *, size: int = 500
+) -> Iterator[tuple[list[Object], bool]]:
+    """The objects of a kind page by page, and whether a page is the last; their metadata only: no value of a Secret leaves the server."""
     token = ""
     while True:
-        params = {"limit": str(min(500, at_most)), **({"continue": token} if token else {})}
-        page = cluster.raw(resource.path(), params=params, accept=METADATA)
-        for item in page.get("items") or []:
-            found.add((item["metadata"].get("namespace") or "", item["metadata"]["name"]))
+        params = {"limit": str(size), **({"continue": token} if token else {})}
+        page = cluster.raw(resource.path(), params=params, accept=_METADATA)
         token = (page.get("metadata") or {}).get("continue") or ""
+        yield page.get("items") or [], not token
         if not token:
-            return found
-        if len(found) >= at_most:
-            return None
+            return
